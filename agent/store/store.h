@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * store.h - snapshots on disk, first version: a shared directory.
+ *
+ * StoreDir/<job>/script, StoreDir/<job>/<n>/{member-<rank>.zst,
+ * member-<rank>.held, manifest.json}.  A snapshot exists once its manifest
+ * does; the manifest is written last, atomically, and holds size and SHA-256
+ * of everything beside it and of itself.  All calls block; the agent makes
+ * them from worker processes or for small files only (manifest, held frames).
+ */
+#ifndef FM_STORE_H
+#define FM_STORE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/error.h"
+#include "common/json.h"
+#include "common/snapshot_id.h"
+
+struct store_file {
+	char name[64];       /* within the snapshot's folder */
+	uint64_t bytes;      /* on disk */
+	uint64_t raw_bytes;  /* before compression */
+	char sha256[65];     /* of the bytes on disk, hex */
+};
+
+/* One member's compressed stream, written as it comes. */
+struct stream_writer;
+struct stream_writer *stream_writer_create(const char *path, struct fm_error *err);
+int stream_write(struct stream_writer *w, const void *data, size_t size, struct fm_error *err);
+/* Flush, fsync, close; fills the numbers. The writer is gone either way. */
+int stream_writer_finish(struct stream_writer *w, struct store_file *file_r, struct fm_error *err);
+void stream_writer_abort(struct stream_writer *w); /* removes the file; NULL is fine */
+
+/* Reading verifies: a bad byte is FM_CORRUPT at the latest from stream_reader_finish(). */
+struct stream_reader;
+struct stream_reader *stream_reader_open(const char *path, const struct store_file *expected,
+					 struct fm_error *err);
+/* Up to size raw bytes; 0 at the end, -1 on error. */
+long stream_read(struct stream_reader *r, void *data, size_t size, struct fm_error *err);
+int stream_reader_finish(struct stream_reader *r, struct fm_error *err); /* end reached and hash right */
+void stream_reader_close(struct stream_reader *r);
+
+/* Held frames and other small files. */
+int store_file_write(const char *dir, const char *name, const void *data, size_t size,
+		     struct store_file *file_r, struct fm_error *err);
+int store_file_read(const char *dir, const struct store_file *expected, size_t max, void **data_r,
+		    size_t *size_r, struct fm_error *err);
+
+/* "<store>/<job>/<n>"; caller frees. */
+char *store_snapshot_dir(const char *store, const struct fm_snapshot_id *id);
+
+/* The next number of this job: one above every whole or half-written one; makes
+ * its folder (root, 0700) and removes half-written ones older than it. */
+int store_begin(const char *store, uint32_t job, struct fm_snapshot_id *id_r, struct fm_error *err);
+/* Remove what a failed snapshot left. */
+int store_discard(const char *store, const struct fm_snapshot_id *id, struct fm_error *err);
+
+/* manifest: the JSON object of HACKING "Manifest"; a "sha256" over the rest is
+ * added. Atomic and durable; the folder's files are already. */
+int store_commit(const char *store, const struct fm_snapshot_id *id, struct json_object *manifest,
+		 struct fm_error *err);
+/* Checked against its own hash and the schema; id->n == 0 finds the newest whole one
+ * (id is updated).  FM_NOT_FOUND, FM_CORRUPT. Caller puts it. */
+struct json_object *store_manifest(const char *store, struct fm_snapshot_id *id, struct fm_error *err);
+/* The n-th member's store_file entries out of a manifest. */
+int store_manifest_member(struct json_object *manifest, unsigned rank, struct store_file *stream_r,
+			  struct store_file *held_r, struct fm_error *err);
+
+/* Whole snapshots of one job (job 0: of all), oldest first. Damaged manifests are listed with "error". */
+struct json_object *store_list(const char *store, uint32_t job, struct fm_error *err);
+int store_remove(const char *store, const struct fm_snapshot_id *id, struct fm_error *err); /* manifest first */
+/* Keep the newest `keep` whole snapshots (0 = all). */
+int store_prune(const char *store, uint32_t job, unsigned keep, unsigned *removed_r, struct fm_error *err);
+
+/* Read everything; per-member verdicts into result_r ({ok, members:[{rank, ok, error?}], seconds}). */
+int store_verify(const char *store, const struct fm_snapshot_id *id, struct json_object **result_r,
+		 struct fm_error *err);
+
+int store_script_write(const char *store, uint32_t job, const char *script, struct fm_error *err);
+char *store_script_read(const char *store, uint32_t job, struct fm_error *err);
+
+#endif
