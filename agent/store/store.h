@@ -25,24 +25,36 @@ struct store_file {
 	char sha256[65];     /* of the bytes on disk, hex */
 };
 
-/* One member's compressed stream, written as it comes. */
+#define STORE_SMALL_MAX ((uint64_t)256 << 20) /* of a member's held frames */
+
+/*
+ * One member's compressed stream, written as it comes.  path must not exist yet.
+ * Any failure (disk full, …) names the path; the writer then stays broken and
+ * every later call fails with the same text.  One thread at a time.
+ */
 struct stream_writer;
 struct stream_writer *stream_writer_create(const char *path, struct fm_error *err);
 int stream_write(struct stream_writer *w, const void *data, size_t size, struct fm_error *err);
-/* Flush, fsync, close; fills the numbers. The writer is gone either way. */
+/* Flush, fsync file and folder, close; fills the numbers.  The writer is gone either
+ * way; when it failed so is the file. */
 int stream_writer_finish(struct stream_writer *w, struct store_file *file_r, struct fm_error *err);
 void stream_writer_abort(struct stream_writer *w); /* removes the file; NULL is fine */
 
-/* Reading verifies: a bad byte is FM_CORRUPT at the latest from stream_reader_finish(). */
+/*
+ * Reading verifies: a bad byte, a missing or short file is FM_CORRUPT at the latest
+ * from stream_reader_finish(); nothing read is to be believed before that.  Memory is
+ * bounded whatever the bytes say.
+ */
 struct stream_reader;
 struct stream_reader *stream_reader_open(const char *path, const struct store_file *expected,
 					 struct fm_error *err);
 /* Up to size raw bytes; 0 at the end, -1 on error. */
 long stream_read(struct stream_reader *r, void *data, size_t size, struct fm_error *err);
-int stream_reader_finish(struct stream_reader *r, struct fm_error *err); /* end reached and hash right */
-void stream_reader_close(struct stream_reader *r);
+/* Reads what is left, then: end reached, sizes and hash right. The reader must still be closed. */
+int stream_reader_finish(struct stream_reader *r, struct fm_error *err);
+void stream_reader_close(struct stream_reader *r); /* NULL is fine */
 
-/* Held frames and other small files. */
+/* Held frames and other small files; name is one plain path component. */
 int store_file_write(const char *dir, const char *name, const void *data, size_t size,
 		     struct store_file *file_r, struct fm_error *err);
 int store_file_read(const char *dir, const struct store_file *expected, size_t max, void **data_r,
@@ -51,33 +63,46 @@ int store_file_read(const char *dir, const struct store_file *expected, size_t m
 /* "<store>/<job>/<n>"; caller frees. */
 char *store_snapshot_dir(const char *store, const struct fm_snapshot_id *id);
 
-/* The next number of this job: one above every whole or half-written one; makes
- * its folder (root, 0700) and removes half-written ones older than it. */
+/* The next number of this job: one above every one ever given; makes its folder
+ * (root, 0700) and removes half-written ones older than it.  Two callers never get
+ * the same number, also from two nodes. */
 int store_begin(const char *store, uint32_t job, struct fm_snapshot_id *id_r, struct fm_error *err);
-/* Remove what a failed snapshot left. */
+/* Remove what a failed snapshot left: FM_BUSY when it is whole; none there is fine.  The
+ * newest number's folder stays, empty, so that no number is given twice. */
 int store_discard(const char *store, const struct fm_snapshot_id *id, struct fm_error *err);
 
 /* manifest: the JSON object of HACKING "Manifest"; a "sha256" over the rest is
- * added. Atomic and durable; the folder's files are already. */
+ * added.  Refused (FM_CORRUPT) when it is not a valid manifest of this snapshot or a
+ * file it names is not there in its size.  Atomic and durable; the folder's files are already. */
 int store_commit(const char *store, const struct fm_snapshot_id *id, struct json_object *manifest,
 		 struct fm_error *err);
 /* Checked against its own hash and the schema; id->n == 0 finds the newest whole one
- * (id is updated).  FM_NOT_FOUND, FM_CORRUPT. Caller puts it. */
+ * (id is updated): a damaged manifest or one whose files are not all there in their sizes is passed
+ * over.  FM_NOT_FOUND, FM_CORRUPT, FM_INCOMPATIBLE (a later version's). Caller puts it. */
 struct json_object *store_manifest(const char *store, struct fm_snapshot_id *id, struct fm_error *err);
-/* The n-th member's store_file entries out of a manifest. */
+/* The n-th member's store_file entries out of a manifest; held_r->name is "" when there are no held frames. */
 int store_manifest_member(struct json_object *manifest, unsigned rank, struct store_file *stream_r,
 			  struct store_file *held_r, struct fm_error *err);
 
-/* Whole snapshots of one job (job 0: of all), oldest first. Damaged manifests are listed with "error". */
+/* A manifest as the agent's API shows it (HACKING, GET /v1/snapshots/J.n): sums, folder,
+ * and without the guest's token.  NULL only without memory. Caller puts it. */
+struct json_object *store_describe(const char *store, const struct fm_snapshot_id *id,
+				   struct json_object *manifest);
+
+/* Array of store_describe() objects: whole snapshots of one job (job 0: of all), by job, oldest first.
+ * A damaged manifest is listed as {snapshot, state:"damaged", error}. */
 struct json_object *store_list(const char *store, uint32_t job, struct fm_error *err);
-int store_remove(const char *store, const struct fm_snapshot_id *id, struct fm_error *err); /* manifest first */
-/* Keep the newest `keep` whole snapshots (0 = all). */
+/* Manifest first, then the rest; a damaged one too.  FM_NOT_FOUND. */
+int store_remove(const char *store, const struct fm_snapshot_id *id, struct fm_error *err);
+/* Keep the newest `keep` whole snapshots (0 = all). Damaged ones are neither counted nor removed. */
 int store_prune(const char *store, uint32_t job, unsigned keep, unsigned *removed_r, struct fm_error *err);
 
-/* Read everything; per-member verdicts into result_r ({ok, members:[{rank, ok, error?}], seconds}). */
-int store_verify(const char *store, const struct fm_snapshot_id *id, struct json_object **result_r,
+/* Read everything; per-member verdicts into result_r ({snapshot, ok, members:[{rank, node, ok, error?}],
+ * seconds}).  0 also when members are damaged; -1 when there is no manifest to go by.  id->n == 0 as above. */
+int store_verify(const char *store, struct fm_snapshot_id *id, struct json_object **result_r,
 		 struct fm_error *err);
 
+/* The job's script, kept beside its snapshots; FM_NOT_FOUND. */
 int store_script_write(const char *store, uint32_t job, const char *script, struct fm_error *err);
 char *store_script_read(const char *store, uint32_t job, struct fm_error *err);
 
