@@ -6,6 +6,7 @@ libfermata_la_SOURCES = \
 	common/auth.c common/auth.h \
 	common/cleanup.h \
 	common/conf.c common/conf.h \
+	common/conf_parse.c common/conf_parse.h \
 	common/duration.c common/duration.h \
 	common/error.c common/error.h \
 	common/hostlist.c common/hostlist.h \
