@@ -6,6 +6,7 @@
 
 #include <inttypes.h>
 #include <limits.h>
+#include <stdio.h>
 #include <string.h>
 
 struct json_object *fm_json_parse(const char *text, size_t size, struct fm_error *err)
@@ -140,7 +141,13 @@ void fm_json_set_int(struct json_object *o, const char *key, int64_t value)
 
 void fm_json_set_double(struct json_object *o, const char *key, double value)
 {
-	json_object_object_add(o, key, json_object_new_double(value));
+	char text[40];
+
+	/* Ten digits: 0.539, where json-c's own seventeen would say 0.53900000000000003. */
+	snprintf(text, sizeof(text), "%.10g", value);
+	if (!strpbrk(text, ".en"))
+		strcat(text, ".0");
+	json_object_object_add(o, key, json_object_new_double_s(value, text));
 }
 
 void fm_json_set_bool(struct json_object *o, const char *key, bool value)

@@ -4,9 +4,11 @@
 check_PROGRAMS += tests/lab/wire tests/lab/hostd
 tests_lab_wire_SOURCES = tests/lab/wire.c
 tests_lab_hostd_SOURCES = tests/lab/hostd.c
+dist_check_SCRIPTS += tests/lab/t/wire_test
+TESTS += tests/lab/t/wire_test
 
 EXTRA_DIST += tests/lab/README.md tests/lab/lab tests/lab/build-image tests/lab/packages.host tests/lab/modules.host \
-	tests/lab/modules.guest tests/lab/initrd-init tests/lab/rc \
+	tests/lab/modules.guest tests/lab/initrd-init tests/lab/rc tests/lab/t/bed \
 	tests/lab/etc/passwd tests/lab/etc/group tests/lab/etc/hosts tests/lab/etc/nsswitch.conf \
 	tests/lab/etc/slurm/slurm.conf tests/lab/etc/slurm/cgroup.conf tests/lab/etc/slurm/plugstack.conf \
 	tests/lab/etc/slurm/plugstack.conf.d/fermata.conf tests/lab/etc/fermata/fermata.conf

@@ -67,7 +67,7 @@ struct entry {
 struct client {
 	int fd; /* -1: free */
 	size_t length;
-	char line[256];
+	char line[1024];
 };
 
 static struct port ports[PORTS_MAX];

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * agent.h - the one context of fermatad: what every part of the agent shares.
+ *
+ * One thread, one event loop.  Nothing here blocks: what may (store, hypervisor,
+ * name service) runs in child processes (task.h, worker_client.h).
+ */
+#ifndef FM_AGENT_H
+#define FM_AGENT_H
+
+#include <event2/event.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "agent/gate/gate.h"
+#include "common/conf.h"
+#include "common/error.h"
+#include "common/json.h"
+#include "common/log.h"
+
+struct children;
+struct peers;
+struct server;
+struct job;
+struct watch;
+
+struct agent {
+	struct fm_conf conf;
+	struct event_base *base;
+	struct children *children;
+	struct peers *peers;
+	struct gate_system *gates;
+	struct server *local;  /* unix socket, SO_PEERCRED */
+	struct server *remote; /* TCP, MUNGE */
+	struct watch *watch;   /* tells of guests' deaths */
+	struct job *jobs;      /* this node's members */
+	uid_t *admins;
+	size_t admin_count;
+	uint64_t started_ns;
+	bool stopping;
+};
+
+/* Root or one of AdminUsers. */
+bool agent_is_admin(const struct agent *agent, uid_t uid);
+
+/* CLOCK_MONOTONIC; CLOCK_REALTIME. */
+uint64_t agent_now_ns(void);
+uint64_t agent_wall_ns(void);
+
+/* 64 random hex digits, for a job's token. */
+int agent_random_token(char hex_r[65], struct fm_error *err);
+
+#endif

@@ -1,0 +1,370 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * bpf_port.c - one vif under the eBPF gate: its two capture TAPs and map entries.
+ *
+ * The kernel counts what it captured and what of the frames given back passed;
+ * comparing with what we read and wrote tells when nothing is on its way, and
+ * what was lost in the TAP's queue, whatever lost it.
+ */
+#include "config.h"
+
+#include "bpf_port.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "gate.skel.h"
+
+/* Beside other users' classifiers on the same device. */
+#define TC_PRIORITY 61
+#define TC_HANDLE 1
+
+/* A frame handed to or by the kernel that is not heard of for so long is lost. */
+#define MISSING_NS (50ull * 1000000u)
+
+struct bpf_side {
+	struct gate *gate;
+	enum gate_dir dir;
+	struct tap tap;
+	struct event *readable;
+	uint64_t fetched;     /* of the kernel's `captured` */
+	uint64_t unreturned;  /* accepted, but never came by; counted in lost */
+	uint64_t lost;
+	uint64_t missing_ns;  /* since when these counts do not agree; 0: they do */
+	uint64_t inflight_ns; /* when the frame not yet counted was written; 0: none */
+	struct gate_live before; /* counts before that */
+};
+
+struct bpf_port {
+	struct gate_bpf *skel;
+	unsigned ifindex;
+	struct bpf_side side[GATE_DIRS];
+};
+
+static int live_read(const struct bpf_port *port, enum gate_dir dir, struct gate_live *live_r)
+{
+	struct gate_key key = { port->ifindex, dir };
+
+	return bpf_map_lookup_elem_flags(bpf_map__fd(port->skel->maps.gate_live), &key, live_r, BPF_F_LOCK);
+}
+
+/* Put a program on a device; it replaces an earlier agent's, whose maps may be other ones. */
+static int classifier_attach(unsigned ifindex, enum bpf_tc_attach_point point, struct bpf_program *prog,
+			     struct fm_error *err)
+{
+	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)ifindex, .attach_point = point);
+	LIBBPF_OPTS(bpf_tc_opts, opts, .prog_fd = bpf_program__fd(prog), .handle = TC_HANDLE,
+		    .priority = TC_PRIORITY, .flags = BPF_TC_F_REPLACE);
+	int r = bpf_tc_hook_create(&hook);
+
+	if (r < 0 && r != -EEXIST)
+		return fm_fail(err, FM_INCOMPATIBLE, "clsact: %s (%s): is the module sch_ingress there?",
+			       strerror(-r), bpf_complaint());
+	r = bpf_tc_attach(&hook, &opts);
+	if (r < 0)
+		return fm_fail(err, FM_INCOMPATIBLE, "classifier: %s (%s): is the module cls_bpf there?",
+			       strerror(-r), bpf_complaint());
+	return 0;
+}
+
+static void classifier_detach(unsigned ifindex, enum bpf_tc_attach_point point)
+{
+	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)ifindex, .attach_point = point);
+	LIBBPF_OPTS(bpf_tc_opts, opts, .handle = TC_HANDLE, .priority = TC_PRIORITY);
+
+	/* The device may be gone, and its classifiers with it. */
+	bpf_tc_detach(&hook, &opts);
+}
+
+static void tap_readable(evutil_socket_t fd, short what, void *arg)
+{
+	struct bpf_side *side = arg;
+
+	gate_captured(side->gate, side->dir);
+}
+
+static int side_attach(struct bpf_port *port, struct bpf_side *side, struct fm_error *err)
+{
+	struct gate_key key = { port->ifindex, side->dir };
+	struct gate_live zero = { .captured = 0 };
+	char name[16];
+
+	snprintf(name, sizeof(name), TAP_PREFIX "%c%u", side->dir == GATE_OUT ? 'o' : 'i', port->ifindex);
+	if (tap_open(&side->tap, name, err) < 0)
+		return -1;
+	if (bpf_map_update_elem(bpf_map__fd(port->skel->maps.gate_live), &key, &zero, BPF_ANY) < 0 ||
+	    bpf_map_update_elem(bpf_map__fd(port->skel->maps.gate_back), &side->tap.ifindex, &key, BPF_ANY) < 0)
+		return fm_fail(err, FM_FAILED, "map: %s", strerror(errno));
+	if (classifier_attach(side->tap.ifindex, BPF_TC_EGRESS, port->skel->progs.take, err) < 0 ||
+	    classifier_attach(side->tap.ifindex, BPF_TC_INGRESS, port->skel->progs.give_back, err) < 0)
+		return fm_context(err, "%s", name);
+	if (side->dir == GATE_OUT) {
+		if (classifier_attach(port->ifindex, BPF_TC_INGRESS, port->skel->progs.hold_out, err) < 0)
+			return -1;
+	} else if (classifier_attach(port->ifindex, BPF_TC_EGRESS, port->skel->progs.hold_in, err) < 0) {
+		return -1;
+	}
+	side->readable = event_new(side->gate->system->base, side->tap.fd, EV_READ | EV_PERSIST, tap_readable, side);
+	if (!side->readable || event_add(side->readable, NULL) < 0)
+		return fm_fail(err, FM_FAILED, "no memory");
+	return 0;
+}
+
+void *bpf_port_attach(struct gate *gate, struct fm_error *err)
+{
+	struct bpf_port *port = calloc(1, sizeof(*port));
+
+	if (!port) {
+		fm_fail(err, FM_FAILED, "no memory");
+		return NULL;
+	}
+	port->skel = gate->system->state;
+	for (int dir = 0; dir < GATE_DIRS; dir++)
+		port->side[dir] = (struct bpf_side){ .gate = gate, .dir = dir, .tap = { .fd = -1 } };
+	port->ifindex = if_nametoindex(gate->vif);
+	if (port->ifindex == 0) {
+		fm_fail(err, FM_NOT_FOUND, "no such network device");
+		free(port);
+		return NULL;
+	}
+	for (int dir = 0; dir < GATE_DIRS; dir++) {
+		if (side_attach(port, &port->side[dir], err) < 0) {
+			bpf_port_detach(port);
+			return NULL;
+		}
+	}
+	return port;
+}
+
+void bpf_port_detach(void *p)
+{
+	struct bpf_port *port = p;
+
+	classifier_detach(port->ifindex, BPF_TC_INGRESS);
+	classifier_detach(port->ifindex, BPF_TC_EGRESS);
+	for (int dir = 0; dir < GATE_DIRS; dir++) {
+		struct bpf_side *side = &port->side[dir];
+		struct gate_key key = { port->ifindex, dir };
+
+		bpf_port_open(port, dir);
+		bpf_map_delete_elem(bpf_map__fd(port->skel->maps.gate_live), &key);
+		if (side->tap.ifindex != 0)
+			bpf_map_delete_elem(bpf_map__fd(port->skel->maps.gate_back), &side->tap.ifindex);
+		if (side->readable)
+			event_free(side->readable);
+		tap_close(&side->tap);
+	}
+	free(port);
+}
+
+static int conf_write(struct bpf_port *port, enum gate_dir dir, const struct gate_conf *conf)
+{
+	struct gate_key key = { port->ifindex, dir };
+
+	return bpf_map_update_elem(bpf_map__fd(port->skel->maps.gate_conf), &key, conf, BPF_ANY);
+}
+
+int bpf_port_shut(void *p, enum gate_dir dir, uint64_t deadline_ns, struct fm_error *err)
+{
+	struct bpf_port *port = p;
+	struct gate_conf conf = {
+		.state = GATE_CONF_SHUT,
+		.tap = port->side[dir].tap.ifindex,
+		.deadline_ns = deadline_ns,
+	};
+
+	if (conf_write(port, dir, &conf) < 0)
+		return fm_fail(err, FM_FAILED, "map: %s", strerror(errno));
+	return 0;
+}
+
+void bpf_port_open(void *p, enum gate_dir dir)
+{
+	struct bpf_port *port = p;
+	struct gate_key key = { port->ifindex, dir };
+
+	bpf_map_delete_elem(bpf_map__fd(port->skel->maps.gate_conf), &key);
+}
+
+unsigned bpf_port_fetch(void *p, enum gate_dir dir, struct gate_queue *queue, unsigned max)
+{
+	struct bpf_side *side = &((struct bpf_port *)p)->side[dir];
+	unsigned n;
+
+	for (n = 0; n < max; n++) {
+		int r = tap_read(&side->tap, queue);
+
+		if (r == 0)
+			break;
+		side->fetched++;
+		if (r < 0)
+			side->lost++;
+	}
+	return n;
+}
+
+void bpf_port_wait(void *p, int ms)
+{
+	struct bpf_port *port = p;
+	struct pollfd fds[GATE_DIRS];
+
+	for (int dir = 0; dir < GATE_DIRS; dir++)
+		fds[dir] = (struct pollfd){ .fd = port->side[dir].tap.fd, .events = POLLIN };
+	poll(fds, GATE_DIRS, ms);
+}
+
+/* live: read after the TAP was found empty. */
+static bool side_quiet(struct bpf_side *side, const struct gate_live *live)
+{
+	uint64_t now;
+
+	if (side->inflight_ns != 0)
+		return false;
+	if (live->captured == side->fetched && live->accepted == live->returned + side->unreturned) {
+		side->missing_ns = 0;
+		return true;
+	}
+	now = gate_now_ns();
+	if (side->missing_ns == 0)
+		side->missing_ns = now;
+	if (now - side->missing_ns < MISSING_NS)
+		return false;
+	/* The TAP's queue, or the kernel's backlog, overflowed. */
+	if (live->captured > side->fetched) {
+		side->lost += live->captured - side->fetched;
+		side->fetched = live->captured;
+	}
+	side->lost += live->accepted - live->returned - side->unreturned;
+	side->unreturned = live->accepted - live->returned;
+	side->missing_ns = 0;
+	return false;
+}
+
+bool bpf_port_quiet(void *p, enum gate_dir dir)
+{
+	struct bpf_port *port = p;
+	struct gate_live live;
+
+	if (live_read(port, dir, &live) < 0)
+		return true;
+	return side_quiet(&port->side[dir], &live);
+}
+
+bool bpf_port_ease(void *p, enum gate_dir dir, uint64_t deadline_ns)
+{
+	struct bpf_port *port = p;
+	struct bpf_side *side = &port->side[dir];
+	struct gate_conf conf = {
+		.state = GATE_CONF_EASING,
+		.tap = side->tap.ifindex,
+		.deadline_ns = deadline_ns,
+	};
+	struct gate_live live;
+
+	if (live_read(port, dir, &live) < 0)
+		return true;
+	if (!side_quiet(side, &live))
+		return false;
+	conf.offset = live.returned - live.captured;
+	return conf_write(port, dir, &conf) == 0;
+}
+
+/* What became of the frame in flight: the kernel counts it, at once but for unusual set-ups (RPS). */
+static enum gate_given given(struct bpf_side *side, const struct gate_live *live)
+{
+	if (live->accepted != side->before.accepted)
+		return GATE_GIVEN;
+	if (live->gone != side->before.gone)
+		return GATE_GONE;
+	return GATE_LATER;
+}
+
+enum gate_given bpf_port_give(void *p, enum gate_dir dir, const struct gate_frame *frame)
+{
+	struct bpf_port *port = p;
+	struct bpf_side *side = &port->side[dir];
+	struct gate_live live;
+	enum gate_given r;
+
+	if (side->inflight_ns == 0) {
+		if (live_read(port, dir, &side->before) < 0)
+			return GATE_GONE;
+		if (tap_write(&side->tap, frame) < 0)
+			return errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM ? GATE_LATER : GATE_LOST;
+		side->inflight_ns = gate_now_ns();
+	}
+	if (live_read(port, dir, &live) < 0)
+		return GATE_GONE;
+	r = given(side, &live);
+	if (r == GATE_LATER && live.refused == side->before.refused) {
+		if (gate_now_ns() - side->inflight_ns < MISSING_NS)
+			return GATE_LATER; /* not counted yet: do not write it again */
+		r = GATE_LOST;
+	}
+	side->inflight_ns = 0;
+	return r;
+}
+
+uint64_t bpf_port_lost(void *p)
+{
+	struct bpf_port *port = p;
+
+	return port->side[GATE_OUT].lost + port->side[GATE_IN].lost;
+}
+
+uint64_t bpf_port_leaked(void *p)
+{
+	struct bpf_port *port = p;
+	uint64_t leaked = 0;
+
+	for (int dir = 0; dir < GATE_DIRS; dir++) {
+		struct gate_live live;
+
+		if (live_read(port, dir, &live) == 0)
+			leaked += live.leaked;
+	}
+	return leaked;
+}
+
+/* One word of a file in sysfs; false when there is no such file or it cannot be read. */
+static bool sysfs_word(const char *path, char word_r[32])
+{
+	FILE *file = fopen(path, "re");
+	bool ok = file && fscanf(file, "%31s", word_r) == 1;
+
+	if (file)
+		fclose(file);
+	return ok;
+}
+
+/* netback says Connected after the guest's netfront did. Devices of another kind have no such file. */
+static bool backend_connected(const char *vif)
+{
+	unsigned domid, devid;
+	char path[96], word[32], end;
+
+	if (sscanf(vif, "vif%u.%u%c", &domid, &devid, &end) != 2)
+		return true;
+	snprintf(path, sizeof(path), "/sys/bus/xen-backend/devices/vif-%u-%u/state", domid, devid);
+	return !sysfs_word(path, word) || strcmp(word, "Connected") == 0;
+}
+
+bool bpf_port_link_ready(void *p)
+{
+	const char *vif = ((struct bpf_port *)p)->side[GATE_OUT].gate->vif;
+	char path[96], word[32];
+
+	snprintf(path, sizeof(path), "/sys/class/net/%s/carrier", vif);
+	if (!sysfs_word(path, word) || strcmp(word, "1") != 0)
+		return false;
+	/* BR_STATE_FORWARDING; a device that is no bridge port has no such file. */
+	snprintf(path, sizeof(path), "/sys/class/net/%s/brport/state", vif);
+	if (sysfs_word(path, word) && strcmp(word, "3") != 0)
+		return false;
+	return backend_connected(vif);
+}

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * driver.h - between the gate's states (gate.c, release.c) and what does the holding.
+ *
+ * A driver makes one port for each gate.  Each direction of a port is open,
+ * shut (frames are captured) or easing: captured only as long as an earlier
+ * frame is still on its way back, so that the change to open lets none
+ * overtake.  gate.c owns queues, leases and order; a driver only moves frames.
+ */
+#ifndef FM_GATE_DRIVER_H
+#define FM_GATE_DRIVER_H
+
+#include <net/if.h>
+
+#include "gate.h"
+#include "queue.h"
+
+enum gate_given {
+	GATE_GIVEN,
+	GATE_LATER, /* the other side is full: keep the frame, try again */
+	GATE_LOST,  /* this frame cannot be given back */
+	GATE_GONE,  /* none can: the device is not there any more */
+};
+
+struct gate_driver {
+	const char *name;
+	/* The node's part; its state goes to system->state. recover may be NULL. */
+	int (*setup)(struct gate_system *system, struct fm_error *err);
+	void (*teardown)(struct gate_system *system);
+	int (*recover)(struct gate_system *system, struct fm_error *err);
+
+	/* A port with both directions open. It calls gate_captured() when there is something to fetch. */
+	void *(*attach)(struct gate *gate, struct fm_error *err);
+	void (*detach)(void *port);
+	/* Capture from now on, until deadline_ns (0: for good). Again: changes the deadline. */
+	int (*shut)(void *port, enum gate_dir dir, uint64_t deadline_ns, struct fm_error *err);
+	/* Move what was captured into queue, at most max frames; how many. */
+	unsigned (*fetch)(void *port, enum gate_dir dir, struct gate_queue *queue, unsigned max);
+	/* Wait at most ms for something to fetch. */
+	void (*wait)(void *port, int ms);
+	/* All that was captured has been fetched, all that was given has passed. */
+	bool (*quiet)(void *port, enum gate_dir dir);
+	enum gate_given (*give)(void *port, enum gate_dir dir, const struct gate_frame *frame);
+	/* shut → easing; false: not quiet. */
+	bool (*ease)(void *port, enum gate_dir dir, uint64_t deadline_ns);
+	/* any → open, also when not quiet. */
+	void (*open)(void *port, enum gate_dir dir);
+	/* Since the port was made: frames lost in capturing; frames that passed a shut port. */
+	uint64_t (*lost)(void *port);
+	uint64_t (*leaked)(void *port);
+	bool (*link_ready)(void *port);
+};
+
+extern const struct gate_driver gate_driver_bpf, gate_driver_none, gate_driver_sim;
+
+struct gate_system {
+	const struct gate_driver *driver;
+	struct event_base *base;
+	struct gate *gates;
+	void *state;
+};
+
+enum gate_side_state { GATE_OPEN, GATE_HELD, GATE_EASING };
+
+struct gate_side {
+	enum gate_side_state state;
+	uint64_t deadline_ns; /* 0: none */
+	struct gate_queue queue;
+};
+
+struct gate {
+	struct gate_system *system;
+	struct gate *next, **link;
+	const struct gate_driver *driver;
+	void *port;
+	char vif[IFNAMSIZ];
+	struct gate_side side[GATE_DIRS];
+	struct event *lease; /* fires at the nearer deadline */
+	struct event *pump;  /* the next step of a release */
+	bool releasing;
+	uint64_t release_by_ns;
+	void (*done)(void *arg);
+	void *done_arg;
+	bool expired;
+	uint64_t leaked_before; /* driver's count when this hold began */
+	uint64_t dropped, reinjected;
+};
+
+uint64_t gate_now_ns(void);
+/* Driver → core: this direction has frames to fetch. */
+void gate_captured(struct gate *gate, enum gate_dir dir);
+
+/* release.c */
+void gate_release_start(struct gate *gate);
+void gate_release_step(struct gate *gate);
+void gate_release_at_once(struct gate *gate); /* whatever can be given back now; then open */
+/* Fetch a batch; past GATE_HELD_MAX the hold is given up. Returns the number of frames. */
+unsigned gate_fetch(struct gate *gate, enum gate_dir dir);
+
+#endif

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * release.c - gives held frames back, in order, a batch at a time from the loop.
+ *
+ * A direction goes held → easing → open.  While held, what arrives goes behind
+ * the queue.  When queue and driver are empty it eases: the driver lets a frame
+ * pass as soon as no earlier one is on its way.  When that is so it opens.
+ * Batches leave receivers time to take what comes: a burst of all at once would
+ * overrun their buffers, and be lost there.
+ */
+#include "config.h"
+
+#include <time.h>
+
+#include "driver.h"
+
+#define FETCH_BATCH 256
+#define STEP_US 1000
+#define BATCH_MIN 32
+#define BATCH_BYTES (512u << 10)
+#define RELEASE_MAX_NS (5ull * 1000000000u)
+
+unsigned gate_fetch(struct gate *gate, enum gate_dir dir)
+{
+	struct gate_side *side = &gate->side[dir];
+	unsigned n = gate->driver->fetch(gate->port, dir, &side->queue, FETCH_BATCH);
+	uint64_t memory = gate->side[GATE_OUT].queue.memory + gate->side[GATE_IN].queue.memory;
+
+	if (memory > GATE_HELD_MAX && !gate->releasing) {
+		gate->expired = true;
+		gate_release_start(gate);
+	}
+	return n;
+}
+
+static void step_in(struct gate *gate, long us)
+{
+	struct timeval tv = { .tv_usec = us };
+
+	event_add(gate->pump, &tv);
+}
+
+void gate_captured(struct gate *gate, enum gate_dir dir)
+{
+	gate_fetch(gate, dir);
+	/* A frame that was on its way into the capture device when the gate opened. */
+	if (!gate->releasing && gate->side[dir].state == GATE_OPEN && gate->side[dir].queue.head)
+		gate_release_start(gate);
+}
+
+void gate_release_start(struct gate *gate)
+{
+	struct fm_error ignored;
+
+	event_del(gate->lease);
+	gate->releasing = true;
+	gate->release_by_ns = gate_now_ns() + RELEASE_MAX_NS;
+	/* The kernel must not open by itself before the queue is empty. */
+	for (int dir = 0; dir < GATE_DIRS; dir++)
+		if (gate->side[dir].state == GATE_HELD)
+			gate->driver->shut(gate->port, dir, gate->release_by_ns, &ignored);
+	step_in(gate, 0);
+}
+
+struct budget {
+	uint64_t frames, bytes;
+};
+
+/* The queue's head, as far as the budget goes. True when all of it went. */
+static bool give_batch(struct gate *gate, enum gate_dir dir, struct budget *left)
+{
+	struct gate_queue *queue = &gate->side[dir].queue;
+
+	while (queue->head && left->frames > 0 && left->bytes > 0) {
+		uint32_t size = queue->head->size;
+
+		switch (gate->driver->give(gate->port, dir, queue->head)) {
+		case GATE_GIVEN:
+			gate->reinjected++;
+			break;
+		case GATE_LATER:
+			return false;
+		case GATE_LOST:
+			gate->dropped++;
+			break;
+		case GATE_GONE:
+			gate->dropped += queue->frames;
+			gate_queue_clear(queue);
+			return true;
+		}
+		gate_queue_pop(queue);
+		left->frames--;
+		left->bytes -= size < left->bytes ? size : left->bytes;
+	}
+	return queue->head == NULL;
+}
+
+/* One step of one direction; true when it is open and empty. */
+static bool side_step(struct gate *gate, enum gate_dir dir)
+{
+	struct gate_side *side = &gate->side[dir];
+	uint64_t share = side->queue.frames / 32;
+	struct budget left = { share > BATCH_MIN ? share : BATCH_MIN, BATCH_BYTES };
+
+	/* What came while the last batch was given goes in this step too, or a steady trickle would keep us here. */
+	do {
+		if (!give_batch(gate, dir, &left))
+			return false;
+	} while (gate_fetch(gate, dir) > 0);
+	if (side->state == GATE_HELD && gate->driver->ease(gate->port, dir, gate->release_by_ns))
+		side->state = GATE_EASING;
+	if (side->state == GATE_EASING && gate->driver->quiet(gate->port, dir)) {
+		gate->driver->open(gate->port, dir);
+		side->state = GATE_OPEN;
+	}
+	return side->state == GATE_OPEN;
+}
+
+/* Open now, and give what can be given; the rest is lost: whoever should take it does not. */
+static void side_open_at_once(struct gate *gate, enum gate_dir dir)
+{
+	struct gate_side *side = &gate->side[dir];
+	struct budget all = { UINT64_MAX, UINT64_MAX };
+
+	gate->driver->open(gate->port, dir); /* first: a flood would keep us here */
+	side->state = GATE_OPEN;
+	while (give_batch(gate, dir, &all) && gate_fetch(gate, dir) > 0)
+		;
+	gate->dropped += side->queue.frames;
+	gate_queue_clear(&side->queue);
+}
+
+static void finish(struct gate *gate)
+{
+	void (*done)(void *arg) = gate->done;
+
+	for (int dir = 0; dir < GATE_DIRS; dir++)
+		gate->side[dir].deadline_ns = 0;
+	gate->releasing = false;
+	gate->done = NULL;
+	if (done)
+		done(gate->done_arg); /* may destroy the gate: nothing after it */
+}
+
+void gate_release_step(struct gate *gate)
+{
+	bool out = side_step(gate, GATE_OUT);
+	bool in = side_step(gate, GATE_IN);
+
+	if (!(out && in)) {
+		if (gate_now_ns() < gate->release_by_ns) {
+			step_in(gate, STEP_US);
+			return;
+		}
+		for (int dir = 0; dir < GATE_DIRS; dir++)
+			side_open_at_once(gate, dir);
+	}
+	finish(gate);
+}
+
+void gate_release_at_once(struct gate *gate)
+{
+	event_del(gate->lease);
+	event_del(gate->pump);
+	gate->releasing = true; /* so that a full queue does not start one */
+	for (int dir = 0; dir < GATE_DIRS; dir++) {
+		while (gate_fetch(gate, dir) > 0)
+			;
+		side_open_at_once(gate, dir);
+	}
+}

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * job.h - the record of one job's member on this node.
+ *
+ *	creating ──▶ running ──▶ crashed
+ *	restoring ──▶ held ──▶ running
+ *	any of the above ──▶ failed;  DELETE ──▶ gone
+ *
+ * Each change of state is on disk (RunDir/jobs/<id>.json) before anybody is
+ * told, so that an agent killed at any moment knows afterwards what it owes.
+ * A record in `creating`, `restoring` or `held` whose agent died is never
+ * continued: its domain is destroyed (recover.h).
+ */
+#ifndef FM_JOB_H
+#define FM_JOB_H
+
+#include "agent/agent.h"
+#include "agent/server.h"
+#include "agent/spec.h"
+
+#define JOB_OUTCOMES 8
+
+enum job_state { JOB_CREATING, JOB_RESTORING, JOB_HELD, JOB_RUNNING, JOB_FAILED, JOB_CRASHED };
+
+struct group;
+struct guest;
+struct cutter;
+struct snapshot;
+
+/* Requests that wait for the same thing. */
+struct waiter {
+	struct waiter *next;
+	struct request *req;
+};
+
+/* How a snapshot that left no manifest ended. */
+struct outcome {
+	struct fm_snapshot_id id; /* n 0: empty */
+	struct fm_error error;
+	int64_t started; /* seconds since 1970 */
+};
+
+struct job {
+	struct job *next;
+	struct agent *agent;
+	struct spec spec;
+	unsigned rank;
+	enum job_state state;
+	struct fm_error error; /* why failed or crashed, or a sibling's end; code FM_OK: none */
+	int64_t created;       /* seconds since 1970 */
+	char domain[32];
+	char vif[16];
+
+	/* The lead's plan. */
+	bool planned;
+	struct json_object *identity; /* {token, port, prefix, nodes:[{name, ip, mac}]} */
+	struct fm_snapshot_id restored_from; /* job 0: created afresh */
+	unsigned incarnation;
+
+	bool checkpoint_disabled;
+	bool no_runner; /* the driver has guests without one (sim) */
+	bool unwatched; /* its domain is being destroyed by us: no crash */
+	pid_t save_pid; /* a save's worker, to wait for after a restart */
+
+	struct gate *gate;
+	struct guest *guest;       /* being created, restored or destroyed */
+	struct group *group;       /* on the lead */
+	struct cutter *cutter;     /* this member's side of a snapshot */
+	struct snapshot *snapshot; /* on the lead: under way */
+	struct event *periodic;    /* on the lead */
+	struct outcome outcomes[JOB_OUTCOMES]; /* on the lead: failed ones, newest first */
+	struct waiter *put, *attach, *plan;
+};
+
+const char *job_state_name(enum job_state state);
+struct job *job_find(struct agent *agent, uint32_t id);
+const char *job_lead(const struct job *job); /* node of rank 0 */
+bool job_is_lead(const struct job *job);
+/* "job=12 member=0": what every log line about it begins with. */
+const char *job_tag(const struct job *job);
+
+/* spec is taken (emptied). FM_USAGE when this node is not one of its nodes. */
+struct job *job_create(struct agent *agent, struct spec *spec, struct fm_error *err);
+/* Nothing may be under way. Removes the record. */
+void job_remove(struct job *job);
+/* Nothing is removed: the agent ends. */
+void jobs_free(struct agent *agent);
+
+int job_save(struct job *job, struct fm_error *err);
+int jobs_load(struct agent *agent, struct fm_error *err);
+/* Save, log, then answer whom it concerns. error NULL: keep the one there is. */
+void job_set_state(struct job *job, enum job_state state, const struct fm_error *error);
+void job_set_error(struct job *job, const struct fm_error *error);
+
+void job_wait(struct waiter **list, struct request *req);
+/* Its own entry in identity.nodes, or NULL. */
+struct json_object *job_identity_node(const struct job *job);
+struct json_object *job_to_json(const struct job *job);
+/* Owner, root or admin; otherwise the request has been answered. */
+bool job_allows(const struct job *job, struct request *req);
+
+#endif

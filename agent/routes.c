@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* routes.c - see routes.h. */
+#include "config.h"
+
+#include "agent/routes.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/statvfs.h>
+
+#include "agent/job.h"
+
+enum access {
+	ANYONE, /* proven, whoever it is; the handler shows only what is theirs */
+	ROOT,   /* Slurm's prolog and epilog, other agents */
+};
+
+static void route_status(struct request *req, const struct fm_snapshot_id *id)
+{
+	struct agent *agent = req->agent;
+	struct json_object *o = json_object_new_object(), *jobs = json_object_new_array();
+	struct json_object *store = json_object_new_object();
+	struct statvfs fs;
+
+	(void)id;
+	fm_json_set_string(o, "version", PACKAGE_VERSION);
+	fm_json_set_string(o, "node", agent->conf.node_name);
+	fm_json_set_string(o, "hypervisor", agent->conf.hypervisor);
+	fm_json_set_string(o, "gate", agent->conf.gate);
+	fm_json_set_double(o, "uptime_s", (double)((agent_now_ns() - agent->started_ns) / 1000000) / 1000.0);
+	for (struct job *job = agent->jobs; job; job = job->next)
+		json_object_array_add(jobs, json_object_new_int64(job->spec.job));
+	json_object_object_add(o, "jobs", jobs);
+	fm_json_set_string(store, "dir", agent->conf.store_dir);
+	if (statvfs(agent->conf.store_dir, &fs) == 0)
+		fm_json_set_int(store, "free_bytes", (int64_t)fs.f_bavail * (int64_t)fs.f_frsize);
+	json_object_object_add(o, "store", store);
+	request_reply(req, 200, o);
+}
+
+/* {J}: a job's number; {S}: a snapshot's id, or a job's number for its newest. */
+static const struct route {
+	const char *method, *before, *after;
+	char kind; /* what stands between: 'J', 'S' or 0 */
+	enum access access;
+	route_handler handler;
+} routes[] = {
+	{ "GET", "/v1/status", "", 0, ANYONE, route_status },
+};
+
+/* 1: path is this route's, id filled; 0: it is not; -1: it is, with a bad id. */
+static int route_match(const struct route *route, const char *path, struct fm_snapshot_id *id_r,
+		       struct fm_error *err)
+{
+	size_t before = strlen(route->before), after = strlen(route->after), size = strlen(path);
+	char id[32];
+
+	*id_r = (struct fm_snapshot_id){ 0 };
+	if (!route->kind)
+		return strcmp(path, route->before) == 0;
+	if (size <= before + after || strncmp(path, route->before, before) ||
+	    strcmp(path + size - after, route->after))
+		return 0;
+	size -= before + after;
+	if (memchr(path + before, '/', size))
+		return 0;
+	if (size >= sizeof(id))
+		return fm_fail(err, FM_USAGE, "this is no job or snapshot id");
+	memcpy(id, path + before, size);
+	id[size] = '\0';
+	if (fm_snapshot_id_parse(id, id_r, err))
+		return -1;
+	if (route->kind == 'J' && strchr(id, '.'))
+		return fm_fail(err, FM_USAGE, "\"%s\" is a snapshot; a job's number is needed here", id);
+	return 1;
+}
+
+void routes_dispatch(struct request *req)
+{
+	bool path_known = false;
+
+	for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++) {
+		const struct route *route = &routes[i];
+		struct fm_snapshot_id id;
+		struct fm_error err;
+		int r = route_match(route, req->path, &id, &err);
+
+		if (r == 0)
+			continue;
+		path_known = true;
+		if (strcmp(req->method, route->method))
+			continue;
+		if (r < 0)
+			request_fail(req, &err);
+		else if (route->access == ROOT && req->uid != 0)
+			request_error(req, FM_DENIED, "%s %s is for root", req->method, req->path);
+		else
+			route->handler(req, &id);
+		return;
+	}
+	request_error(req, path_known ? FM_USAGE : FM_NOT_FOUND, "there is no call %s %s", req->method, req->path);
+}
