@@ -2,9 +2,10 @@
 /*
  * hostd - runs commands inside a lab host for `lab run`, and gives back output, errors and exit status.
  *
- * One process a connection.  The first line from outside is "KEY USER LENGTH", followed by LENGTH bytes of
- * shell command.  Then both sides send packets: a type byte, a 32 bit big-endian length, the bytes.
- *   in:  i  stdin (length 0: end of file)
+ * One process a connection.  The first line from outside is "KEY USER MODE LENGTH", followed by LENGTH bytes of
+ * shell command; MODE is "pipe", or "tty" for a terminal (an empty command is then a login shell).  Then both
+ * sides send packets: a type byte, a 32 bit big-endian length, the bytes.
+ *   in:  i  stdin (length 0: end of file)   w  the terminal's size, "ROWS COLUMNS"
  *   out: o  stdout   e  stderr   x  exit status in decimal (128 + signal if killed), the last packet
  * If the connection goes away, so does the command, with all of its process group.
  * The key keeps the host's own users out: this port is reachable from inside too.
@@ -19,6 +20,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <pty.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -26,6 +28,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -38,9 +41,11 @@
 static char key[128];
 
 struct session {
-	int sock, in, out, err; /* in, out, err: our ends of the command's pipes, -1 when closed */
+	int sock, in, out, err; /* in, out, err: our ends of the command's pipes or terminal, -1 when closed */
+	bool tty;
 	pid_t pid;
-	int status; /* wait status; -1 while it runs */
+	size_t held, done; /* of `input`: what the command has not read yet */
+	char input[CHUNK + 1];
 };
 
 static bool read_all(int fd, void *to, size_t n)
@@ -85,6 +90,18 @@ static void finish(int sock, int status)
 	send_packet(sock, 'x', text, n);
 }
 
+/* Lets the far end close first: closing with input unread would reset the connection, and lose what we sent. */
+static void linger(int sock)
+{
+	struct timeval limit = { .tv_sec = 10 };
+	char data[4096];
+
+	setsockopt(sock, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+	shutdown(sock, SHUT_WR);
+	while (read(sock, data, sizeof(data)) > 0)
+		;
+}
+
 /* The account, from the file alone: this must work while everything else is broken. */
 static struct passwd *account(const char *name)
 {
@@ -117,7 +134,40 @@ static void become(const struct passwd *p)
 		_exit(126);
 }
 
-static pid_t start(struct session *s, const struct passwd *p, const char *command)
+static void execute(const struct passwd *p, const char *command, bool tty) __attribute__((noreturn));
+static void execute(const struct passwd *p, const char *command, bool tty)
+{
+	sigset_t none;
+
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	signal(SIGPIPE, SIG_DFL);
+	become(p);
+	if (tty)
+		setenv("TERM", "xterm", 1);
+	if (tty && !*command)
+		execl("/bin/bash", "-bash", (char *)NULL);
+	else
+		execl("/bin/bash", "bash", "-c", command, (char *)NULL);
+	perror("hostd: /bin/bash");
+	_exit(126);
+}
+
+static pid_t start_on_terminal(struct session *s, const struct passwd *p, const char *command)
+{
+	int fd;
+	pid_t pid = forkpty(&fd, NULL, NULL, NULL);
+
+	if (!pid)
+		execute(p, command, true);
+	if (pid > 0) {
+		s->out = fd;
+		s->in = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	}
+	return pid;
+}
+
+static pid_t start_on_pipes(struct session *s, const struct passwd *p, const char *command)
 {
 	int in[2], out[2], err[2];
 	pid_t pid;
@@ -125,19 +175,11 @@ static pid_t start(struct session *s, const struct passwd *p, const char *comman
 	if (pipe2(in, O_CLOEXEC) || pipe2(out, O_CLOEXEC) || pipe2(err, O_CLOEXEC) || (pid = fork()) < 0)
 		return -1;
 	if (!pid) {
-		sigset_t none;
-
-		sigemptyset(&none);
-		sigprocmask(SIG_SETMASK, &none, NULL);
-		signal(SIGPIPE, SIG_DFL);
 		setsid();
 		dup2(in[0], 0);
 		dup2(out[1], 1);
 		dup2(err[1], 2);
-		become(p);
-		execl("/bin/bash", "bash", "-c", command, (char *)NULL);
-		perror("hostd: /bin/bash");
-		_exit(126);
+		execute(p, command, false);
 	}
 	close(in[0]);
 	close(out[1]);
@@ -156,14 +198,48 @@ static bool copy_output(struct session *s, int *fd, char type)
 
 	if (n > 0)
 		return send_packet(s->sock, type, data, n);
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return true;
 	close(*fd);
 	*fd = -1;
 	return true;
 }
 
-static bool take_input(struct session *s)
+static void set_size(const struct session *s, const char *text)
 {
-	static char data[CHUNK];
+	struct winsize size = { 0 };
+
+	if (s->tty && sscanf(text, "%hu %hu", &size.ws_row, &size.ws_col) == 2)
+		ioctl(s->in, TIOCSWINSZ, &size);
+}
+
+static void close_input(struct session *s)
+{
+	s->held = s->done = 0;
+	if (s->in >= 0)
+		close(s->in);
+	s->in = -1;
+}
+
+/* Gives the command what it takes now; never blocks, since the command may be waiting for us to read. */
+static void give_input(struct session *s)
+{
+	ssize_t n = s->in < 0 ? -1 : write(s->in, s->input + s->done, s->held - s->done);
+
+	if (n < 0 && s->in >= 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n < 0) {
+		close_input(s);
+		return;
+	}
+	s->done += (size_t)n;
+	if (s->done == s->held)
+		s->held = s->done = 0;
+}
+
+/* Reads one packet; only called while no input is held.  False: the far end went away, or talks nonsense. */
+static bool take_packet(struct session *s)
+{
 	char head[5];
 	uint32_t n;
 
@@ -171,12 +247,17 @@ static bool take_input(struct session *s)
 		return false;
 	memcpy(&n, head + 1, 4);
 	n = ntohl(n);
-	if (head[0] != 'i' || n > sizeof(data) || !read_all(s->sock, data, n))
+	if (n > CHUNK || !read_all(s->sock, s->input, n))
 		return false;
-	if (s->in >= 0 && (!n || !write_all(s->in, data, n))) {
-		close(s->in);
-		s->in = -1;
-	}
+	s->input[n] = '\0';
+	if (head[0] == 'w')
+		set_size(s, s->input);
+	else if (head[0] != 'i')
+		return false;
+	else if (!n)
+		close_input(s);
+	else
+		s->held = n;
 	return true;
 }
 
@@ -197,32 +278,48 @@ static void drain(struct session *s)
 	} while (s->out >= 0 || s->err >= 0);
 }
 
-static void relay(struct session *s, int child_fd)
+/* Until the command has ended; false if the far end went away before. */
+static bool relay(struct session *s, int child_fd)
 {
 	for (;;) {
-		struct pollfd fds[4] = {
-			{ .fd = s->sock, .events = POLLIN },
+		struct pollfd fds[] = {
+			{ .fd = s->sock, .events = s->held ? POLLRDHUP : POLLIN },
 			{ .fd = s->out, .events = POLLIN },
 			{ .fd = s->err, .events = POLLIN },
+			{ .fd = s->held ? s->in : -1, .events = POLLOUT },
 			{ .fd = child_fd, .events = POLLIN },
 		};
+		int status;
 
-		if (poll(fds, 4, -1) < 0 && errno != EINTR)
-			break;
+		if (poll(fds, 5, -1) < 0 && errno != EINTR)
+			return false;
 		if (fds[1].revents && !copy_output(s, &s->out, 'o'))
-			break;
+			return false;
 		if (fds[2].revents && !copy_output(s, &s->err, 'e'))
-			break;
-		if (fds[3].revents && waitpid(s->pid, &s->status, 0) == s->pid) {
+			return false;
+		if (fds[3].revents)
+			give_input(s);
+		if (fds[4].revents && waitpid(s->pid, &status, 0) == s->pid) {
 			drain(s);
-			finish(s->sock, s->status);
-			return;
+			finish(s->sock, status);
+			return true;
 		}
-		if (fds[0].revents && !take_input(s))
-			break;
+		if (fds[0].revents && (s->held || !take_packet(s)))
+			return false;
 	}
-	kill(-s->pid, SIGTERM);
-	kill(-s->pid, SIGKILL);
+}
+
+static void run(struct session *s)
+{
+	sigset_t mask;
+
+	sigemptyset(&mask);
+	sigaddset(&mask, SIGCHLD);
+	fcntl(s->in, F_SETFL, fcntl(s->in, F_GETFL) | O_NONBLOCK);
+	if (!relay(s, signalfd(-1, &mask, SFD_CLOEXEC))) {
+		kill(-s->pid, SIGTERM);
+		kill(-s->pid, SIGKILL);
+	}
 }
 
 /* Reads the first line a byte at a time: what follows it belongs to others. */
@@ -250,13 +347,13 @@ static void refuse(int sock, const char *why, const char *what)
 
 static void serve(int sock)
 {
-	struct session s = { .sock = sock, .in = -1, .out = -1, .err = -1, .status = -1 };
-	char line[512], given[128], user[64], *command;
+	static struct session s;
+	char line[512], given[128], user[64], mode[8], *command;
 	const struct passwd *p;
 	unsigned int length;
 	sigset_t mask;
 
-	if (!read_line(sock, line, sizeof(line)) || sscanf(line, "%127s %63s %u", given, user, &length) != 3 ||
+	if (!read_line(sock, line, sizeof(line)) || sscanf(line, "%127s %63s %7s %u", given, user, mode, &length) != 4 ||
 	    strcmp(given, key) || length > COMMAND_MAX)
 		return;
 	command = calloc(1, length + 1);
@@ -270,11 +367,14 @@ static void serve(int sock)
 	sigemptyset(&mask);
 	sigaddset(&mask, SIGCHLD);
 	sigprocmask(SIG_BLOCK, &mask, NULL);
-	s.pid = start(&s, p, command);
+	s.sock = sock;
+	s.in = s.out = s.err = -1;
+	s.tty = !strcmp(mode, "tty");
+	s.pid = s.tty ? start_on_terminal(&s, p, command) : start_on_pipes(&s, p, command);
 	if (s.pid < 0)
 		refuse(sock, "cannot start: ", strerror(errno));
 	else
-		relay(&s, signalfd(-1, &mask, SFD_CLOEXEC));
+		run(&s);
 }
 
 static int listen_tcp(void)
@@ -325,6 +425,7 @@ int main(int argc, char **argv)
 			close(listener);
 			setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 			serve(fd);
+			linger(fd);
 			exit(0);
 		}
 		close(fd);
