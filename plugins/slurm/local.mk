@@ -1,1 +1,35 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
+# plugins/slurm: the SPANK plug-in, its helper, the scontrol front.
+EXTRA_DIST += %D%/spank_fermata.lds
+if WITH_SLURM
+spankdir = $(SLURM_PLUGIN_DIR)
+spank_LTLIBRARIES = spank_fermata.la
+# Only what it needs of common, not libfermata: its libraries do not belong into
+# every sbatch and slurmstepd.  Slurm's symbols are the host process's.
+spank_fermata_la_SOURCES = \
+	%D%/spank_fermata.c \
+	%D%/helper_run.c %D%/helper_run.h \
+	%D%/marker.c %D%/marker.h \
+	%D%/node.c %D%/node.h \
+	%D%/options.c %D%/options.h \
+	%D%/sbatch.c %D%/sbatch.h \
+	%D%/site.c %D%/site.h \
+	%D%/submit.c %D%/submit.h \
+	%D%/task.c %D%/task.h \
+	common/duration.c common/error.c common/snapshot_id.c
+spank_fermata_la_CFLAGS = $(AM_CFLAGS)
+spank_fermata_la_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -shared \
+	-Wl,--version-script=$(srcdir)/%D%/spank_fermata.lds
+spank_fermata_la_DEPENDENCIES = $(srcdir)/%D%/spank_fermata.lds
+
+pkglibexec_PROGRAMS += fermata-slurm
+fermata_slurm_SOURCES = \
+	%D%/fermata_slurm.c \
+	%D%/allocation.c %D%/allocation.h \
+	%D%/lookup.c %D%/lookup.h \
+	%D%/marker.c %D%/marker.h \
+	%D%/member.c %D%/member.h
+fermata_slurm_CFLAGS = $(AM_CFLAGS) $(JSON_CFLAGS) $(FM_PIE_CFLAGS)
+fermata_slurm_LDFLAGS = $(AM_LDFLAGS) $(FM_PIE_LDFLAGS)
+fermata_slurm_LDADD = libfermata.la $(JSON_LIBS) -lslurm
+endif

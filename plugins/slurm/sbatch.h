@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * sbatch.h - what the plug-in reads from the program it is loaded into.
+ *
+ * SPANK tells nothing of sbatch's own options.  sbatch exports its option
+ * record `opt` and libslurmfull the calls on it by name (20.11 to 26.05 the
+ * same); they are looked up at run time, so that a Slurm without them costs
+ * the early checks and nothing else.
+ */
+#ifndef FM_SLURM_SBATCH_H
+#define FM_SLURM_SBATCH_H
+
+#include "common/error.h"
+
+#define FM_SBATCH_VALUE_MAX 256
+
+/* Is this process sbatch (and not salloc or srun)? */
+int fm_is_sbatch(void);
+
+struct fm_command_line {
+	int has_script;                         /* a script or --wrap: stdin is not read */
+	char restart_from[FM_SBATCH_VALUE_MAX]; /* --restart-from's value, "" when absent */
+};
+
+/* Read this sbatch's command line the way sbatch will; only in slurm_spank_init. */
+int fm_command_line_read(struct fm_command_line *line, struct fm_error *err);
+
+/*
+ * Make the job ask for exactly `members` nodes: chosen when the user gave no
+ * number, an error that names both numbers when his does not allow it.
+ * `what` is the snapshot, for the error.  Only in slurm_spank_init_post_opt.
+ */
+int fm_nodes_require(long members, const char *what, struct fm_error *err);
+
+#endif

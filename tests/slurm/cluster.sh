@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# cluster.sh - a real Slurm on loopback for the tests: munged, slurmctld, three
+# slurmd (n1 n2 n3) on one host, in namespaces of its own.  Sourced by *.test.
+#
+#	cluster_enter "$@"     go on in new namespaces; whatever is started ends with them
+#	cluster_start          all daemons, nodes idle
+#	as USER CMD…           run as that user
+# Environment: srcdir, builddir (automake's).  State: $LAB, thrown away at the end
+# unless FERMATA_TEST_KEEP=1.
+
+srcdir=${srcdir:-.}
+builddir=${builddir:-.}
+top=$(cd "$srcdir" && pwd)
+build=$(cd "$builddir" && pwd)
+OWNER=daemon
+OTHER=games
+
+skip_all() { echo "1..0 # SKIP $*"; exit 77; }
+
+cluster_needs() {
+	local program
+	[ "$(id -u)" = 0 ] || skip_all "needs root: daemons that change users"
+	for program in slurmctld slurmd munged sbatch setpriv unshare; do
+		command -v "$program" >/dev/null || skip_all "needs $program (slurm-wlm, munge, util-linux)"
+	done
+	[ -e "$build/.libs/spank_fermata.so" ] || skip_all "spank_fermata.so was not built (--without-slurm)"
+	unshare --net --pid --fork --uts --ipc --mount true 2>/dev/null || skip_all "needs namespaces (unshare)"
+}
+
+# New network: no port of another test; new pids: nothing survives.
+cluster_enter() {
+	[ "${FERMATA_TEST_INSIDE:-}" ] && return
+	cluster_needs
+	LAB=$(mktemp -d "${TMPDIR:-/tmp}/fermata-slurm.XXXXXX") || exit 99
+	chmod 755 "$LAB"
+	export LAB FERMATA_TEST_INSIDE=1
+	unshare --net --pid --fork --kill-child --uts --ipc --mount --mount-proc bash "$0" "$@"
+	local rc=$?
+	if [ "${FERMATA_TEST_KEEP:-}" ]; then echo "# kept $LAB"; else rm -rf "$LAB"; fi
+	exit $rc
+}
+
+munge_start() {
+	mkdir -m 711 "$LAB/munge"
+	dd if=/dev/urandom of="$LAB/munge/key" bs=128 count=1 status=none
+	chmod 600 "$LAB/munge/key"
+	munged --force --key-file="$LAB/munge/key" --socket="$LAB/munge/sock" \
+		--pid-file="$LAB/munge/pid" --seed-file="$LAB/munge/seed" --log-file="$LAB/munge/log"
+}
+
+slurm_configure() {
+	mkdir -p "$LAB"/{state,spool/n1,spool/n2,spool/n3,log,run,libexec}
+	cat >"$LAB/slurm.conf" <<-EOF
+	ClusterName=lab
+	SlurmctldHost=head(127.0.0.1)
+	SlurmUser=root
+	SlurmdUser=root
+	AuthType=auth/munge
+	CryptoType=crypto/munge
+	AuthInfo=socket=$LAB/munge/sock,cred_expire=5
+	CommunicationParameters=NoCtldInAddrAny,NoInAddrAny
+	SlurmctldPort=17000
+	StateSaveLocation=$LAB/state
+	SlurmdSpoolDir=$LAB/spool/%n
+	SlurmctldPidFile=$LAB/run/slurmctld.pid
+	SlurmdPidFile=$LAB/run/slurmd.%n.pid
+	SlurmctldLogFile=$LAB/log/slurmctld.log
+	SlurmdLogFile=$LAB/log/slurmd.%n.log
+	PlugStackConfig=$LAB/plugstack.conf
+	ProctrackType=proctrack/linuxproc
+	TaskPlugin=task/none
+	JobAcctGatherType=jobacct_gather/none
+	SwitchType=switch/none
+	MpiDefault=none
+	SelectType=select/cons_tres
+	SelectTypeParameters=CR_CPU
+	ReturnToService=2
+	JobRequeue=1
+	SlurmdTimeout=15
+	KillWait=3
+	MinJobAge=300
+	PrologFlags=Alloc,DeferBatch
+	SchedulerParameters=batch_sched_delay=0,sched_interval=1,bf_interval=1
+	NodeName=n[1-3] NodeHostname=head NodeAddr=127.0.0.1 Port=[17011-17013] CPUs=2 RealMemory=1000
+	PartitionName=p Nodes=ALL Default=YES
+	EOF
+	cat >"$LAB/plugstack.conf" <<-EOF
+	required $build/.libs/spank_fermata.so conf=$LAB/%n.conf run=$LAB/run/%n libexec=$LAB/libexec
+	EOF
+	export SLURM_CONF=$LAB/slurm.conf
+}
+
+# wait_for SECONDS CMD…: until it succeeds
+wait_for() {
+	local end=$((SECONDS + $1))
+	shift
+	until "$@" >/dev/null 2>&1; do
+		[ $SECONDS -lt $end ] || return 1
+		sleep 0.1
+	done
+}
+
+nodes_idle() { [ "$(sinfo -h -N -t idle -o %N 2>/dev/null | sort -u | wc -l)" = 3 ]; }
+
+slurmd_start() { # node
+	SLURMD_NODENAME=$1 slurmd -N "$1" -f "$SLURM_CONF"
+}
+
+cluster_start() {
+	hostname head
+	ip link set lo up
+	ip addr add 10.255.0.1/32 dev lo # getaddrinfo wants one address that is not 127.*
+	printf '127.0.0.1 localhost head\n127.0.0.11 n1\n127.0.0.12 n2\n127.0.0.13 n3\n' >"$LAB/hosts"
+	mount --bind "$LAB/hosts" /etc/hosts
+	munge_start || { echo "Bail out! munged does not start"; exit 99; }
+	slurm_configure
+	slurmctld -f "$SLURM_CONF"
+	for node in n1 n2 n3; do slurmd_start $node; done
+	wait_for 30 nodes_idle || { tail -n 5 "$LAB"/log/*; echo "Bail out! Slurm does not come up"; exit 99; }
+}
+
+as() {
+	local user=$1
+	shift
+	setpriv --reuid="$(id -u "$user")" --regid="$(id -g "$user")" --init-groups \
+		env USER="$user" HOME="$LAB/$user" "$@"
+}
+
+job_field() { # job field
+	scontrol -o show job "$1" 2>/dev/null | tr ' ' '\n' | sed -n "s/^$2=//p" | head -1
+}
+
+job_done() { # job
+	case $(job_field "$1" JobState) in
+	COMPLETED|FAILED|CANCELLED|TIMEOUT|NODE_FAIL) [ "$(job_field "$1" EndTime)" != Unknown ] ;;
+	*) return 1 ;;
+	esac
+}
+
+# The node's epilog is over when it is idle again.
+cluster_quiet() { wait_for 60 nodes_idle; }
+
+# ---- TAP ------------------------------------------------------------------------
+count=0 failures=0
+
+ok() { # description; uses $? of the caller's last command when no second argument
+	local status=$?
+	[ $# -gt 1 ] && status=$2
+	count=$((count + 1))
+	if [ "$status" = 0 ]; then
+		echo "ok $count - $1"
+	else
+		echo "not ok $count - $1"
+		failures=$((failures + 1))
+		[ -s "$LAB/out" ] && sed 's/^/#   /' "$LAB/out"
+	fi
+}
+
+# run DESCRIPTION-LESS: output to $LAB/out, exit code to $rc
+run() { "$@" >"$LAB/out" 2>&1 </dev/null; rc=$?; }
+
+# says PATTERN: the last run's output has it
+says() { grep -qE -- "$1" "$LAB/out"; }
+
+finish() {
+	echo "1..$count"
+	[ $failures = 0 ]
+	exit
+}
