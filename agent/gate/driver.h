@@ -66,6 +66,7 @@ struct gate_side {
 	enum gate_side_state state;
 	uint64_t deadline_ns; /* 0: none */
 	struct gate_queue queue;
+	uint64_t share; /* frames a millisecond while releasing */
 };
 
 struct gate {
@@ -78,7 +79,7 @@ struct gate {
 	struct event *lease; /* fires at the nearer deadline */
 	struct event *pump;  /* the next step of a release */
 	bool releasing;
-	uint64_t release_by_ns;
+	uint64_t release_by_ns, step_ns; /* its end at the latest; its last step */
 	void (*done)(void *arg);
 	void *done_arg;
 	bool expired;

@@ -43,3 +43,13 @@ TESTS += tests/unit/gate_test
 tests_unit_gate_test_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_gate_test_LDADD = libgate.la libfermata.la $(EVENT_LIBS) $(CMOCKA_LIBS)
 endif
+
+# Needs root and its own namespaces; says why when it cannot (exit 77).
+if WITH_BPF
+check_PROGRAMS += tests/gate/gate_net_test
+TESTS += tests/gate/gate_net_test
+tests_gate_gate_net_test_SOURCES = tests/gate/gate_net_test.c tests/gate/netbed.c tests/gate/netbed.h
+tests_gate_gate_net_test_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS)
+tests_gate_gate_net_test_LDADD = libgate.la libfermata.la $(EVENT_LIBS)
+endif
+EXTRA_DIST += tests/gate/gate_net_test.c tests/gate/netbed.c tests/gate/netbed.h

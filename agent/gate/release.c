@@ -16,8 +16,10 @@
 
 #define FETCH_BATCH 256
 #define STEP_US 1000
+/* What one direction gives back in a millisecond at least; a longer queue goes in some 32 ms. */
 #define BATCH_MIN 32
 #define BATCH_BYTES (512u << 10)
+#define BATCH_MAX_MS 8 /* a late step makes up for that much */
 #define RELEASE_MAX_NS (5ull * 1000000000u)
 
 unsigned gate_fetch(struct gate *gate, enum gate_dir dir)
@@ -40,21 +42,16 @@ static void step_in(struct gate *gate, long us)
 	event_add(gate->pump, &tv);
 }
 
-void gate_captured(struct gate *gate, enum gate_dir dir)
-{
-	gate_fetch(gate, dir);
-	/* A frame that was on its way into the capture device when the gate opened. */
-	if (!gate->releasing && gate->side[dir].state == GATE_OPEN && gate->side[dir].queue.head)
-		gate_release_start(gate);
-}
-
 void gate_release_start(struct gate *gate)
 {
 	struct fm_error ignored;
 
 	event_del(gate->lease);
 	gate->releasing = true;
-	gate->release_by_ns = gate_now_ns() + RELEASE_MAX_NS;
+	gate->step_ns = gate_now_ns();
+	gate->release_by_ns = gate->step_ns + RELEASE_MAX_NS;
+	for (int dir = 0; dir < GATE_DIRS; dir++)
+		gate->side[dir].share = gate->side[dir].queue.frames / 32 + BATCH_MIN;
 	/* The kernel must not open by itself before the queue is empty. */
 	for (int dir = 0; dir < GATE_DIRS; dir++)
 		if (gate->side[dir].state == GATE_HELD)
@@ -95,12 +92,10 @@ static bool give_batch(struct gate *gate, enum gate_dir dir, struct budget *left
 	return queue->head == NULL;
 }
 
-/* One step of one direction; true when it is open and empty. */
-static bool side_step(struct gate *gate, enum gate_dir dir)
+/* Give, then open if nothing is left; true when it is open and empty. */
+static bool side_step(struct gate *gate, enum gate_dir dir, struct budget left)
 {
 	struct gate_side *side = &gate->side[dir];
-	uint64_t share = side->queue.frames / 32;
-	struct budget left = { share > BATCH_MIN ? share : BATCH_MIN, BATCH_BYTES };
 
 	/* What came while the last batch was given goes in this step too, or a steady trickle would keep us here. */
 	do {
@@ -144,18 +139,39 @@ static void finish(struct gate *gate)
 
 void gate_release_step(struct gate *gate)
 {
-	bool out = side_step(gate, GATE_OUT);
-	bool in = side_step(gate, GATE_IN);
+	uint64_t now = gate_now_ns(), ms = (now - gate->step_ns) / 1000000u;
+	bool open = true;
 
-	if (!(out && in)) {
-		if (gate_now_ns() < gate->release_by_ns) {
-			step_in(gate, STEP_US);
-			return;
-		}
-		for (int dir = 0; dir < GATE_DIRS; dir++)
-			side_open_at_once(gate, dir);
+	ms = ms < 1 ? 1 : ms > BATCH_MAX_MS ? BATCH_MAX_MS : ms;
+	gate->step_ns = now;
+	for (int dir = 0; dir < GATE_DIRS; dir++) {
+		struct budget left = { gate->side[dir].share * ms, BATCH_BYTES * ms };
+
+		open = side_step(gate, dir, left) && open;
 	}
+	if (!open && now < gate->release_by_ns) {
+		step_in(gate, STEP_US);
+		return;
+	}
+	for (int dir = 0; dir < GATE_DIRS && !open; dir++)
+		side_open_at_once(gate, dir);
 	finish(gate);
+}
+
+void gate_captured(struct gate *gate, enum gate_dir dir)
+{
+	struct gate_side *side = &gate->side[dir];
+
+	gate_fetch(gate, dir);
+	/* Easing, the next frames pass only when this one has: do not make them wait for the next step. */
+	if (gate->releasing && side->state == GATE_EASING) {
+		struct budget left = { BATCH_MIN, BATCH_BYTES };
+
+		give_batch(gate, dir, &left);
+	}
+	/* A frame that was on its way into the capture device when the gate opened. */
+	if (!gate->releasing && side->state == GATE_OPEN && side->queue.head)
+		gate_release_start(gate);
 }
 
 void gate_release_at_once(struct gate *gate)

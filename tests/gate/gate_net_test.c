@@ -1,0 +1,565 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * gate_net_test.c - the eBPF gate on a real bridge, under traffic.
+ *
+ * Promises: a hold and its release lose nothing, double nothing and keep the
+ * order, for UDP and TCP, either way; a hold ends in the kernel when its agent
+ * hangs, and at once when its agent dies; what a dead agent left is put right;
+ * held frames can be delivered by another host.
+ *
+ * Usage: gate_net_test [TEST…]. Exit 77: this machine cannot (reason on stderr).
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <net/if.h>
+#include <linux/if_tun.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "netbed.h"
+
+#define MS 1000000ull
+
+struct bed {
+	struct event_base *base;
+	struct gate_system *system;
+	struct gate *gate;
+};
+
+static struct gate_system *system_create(struct event_base *base)
+{
+	struct fm_error err;
+	struct gate_system *system = gate_system_create("bpf", base, &err);
+
+	if (!system && (err.code == FM_INCOMPATIBLE || err.code == FM_DENIED)) {
+		fprintf(stderr, "SKIPPED: %s\n", err.text);
+		_exit(EXIT_SKIP);
+	}
+	CHECK(system, "gate_system_create: %s", err.text);
+	return system;
+}
+
+static struct gate *gate_on(struct gate_system *system, const char *vif)
+{
+	struct fm_error err;
+	struct gate *gate = gate_create(system, vif, &err);
+
+	if (!gate && err.code == FM_INCOMPATIBLE) {
+		fprintf(stderr, "SKIPPED: %s\n", err.text);
+		_exit(EXIT_SKIP);
+	}
+	CHECK(gate, "gate_create: %s", err.text);
+	return gate;
+}
+
+static void bed_up(struct bed *bed, const char *vif)
+{
+	struct fm_error err;
+
+	bed->base = event_base_new();
+	bed->system = system_create(bed->base);
+	CHECK(gate_system_recover(bed->system, &err) == 0, "%s", err.text);
+	bed->gate = gate_on(bed->system, vif);
+	bed_link_wait(bed->gate);
+}
+
+static void hold(struct gate *gate, bool in, unsigned ms)
+{
+	struct fm_error err;
+
+	CHECK(gate_hold_out(gate, now_ns() + ms * MS, &err) == 0, "%s", err.text);
+	if (in)
+		CHECK(gate_hold_in(gate, now_ns() + ms * MS, &err) == 0, "%s", err.text);
+}
+
+static void set_flag(void *arg)
+{
+	*(bool *)arg = true;
+}
+
+static void release(struct bed *bed)
+{
+	struct gate_stats stats;
+	struct fm_error err;
+	uint64_t start = now_ns();
+	bool done = false;
+
+	gate_stats(bed->gate, &stats);
+	CHECK(gate_release(bed->gate, set_flag, &done, &err) == 0, "%s", err.text);
+	loop_until(bed->base, &done);
+	printf("    held out %lu in %lu frames, %lu kB; released in %.1f ms\n", (unsigned long)stats.held_out_frames,
+	       (unsigned long)stats.held_in_frames,
+	       (unsigned long)(stats.held_out_bytes + stats.held_in_bytes) / 1000, (double)(now_ns() - start) / 1e6);
+	gate_stats(bed->gate, &stats);
+	CHECK(stats.held_out_frames + stats.held_in_frames == 0, "frames still held after the release");
+	CHECK(stats.dropped == 0, "%lu frames dropped", (unsigned long)stats.dropped);
+}
+
+/* A hold of a second in the middle of a stream of three. */
+static void udp_through_a_hold(char from, char to, bool in)
+{
+	struct bed bed;
+	struct gate_stats stats;
+	struct udp_stream s;
+	struct udp_result r;
+	struct fm_error err;
+
+	bed_guests();
+	bed_up(&bed, "va");
+	udp_start(&s, from, to, 6000, 2000, 1000);
+	loop_for(bed.base, 700);
+	hold(bed.gate, in, 5000);
+	loop_for(bed.base, 1000);
+	CHECK(gate_drain(bed.gate, &err) == 0, "%s", err.text);
+	CHECK(!gate_expired(bed.gate), "expired");
+	gate_stats(bed.gate, &stats);
+	CHECK((in ? stats.held_in_frames : stats.held_out_frames) > 1500, "only %lu, %lu frames held",
+	      (unsigned long)stats.held_out_frames, (unsigned long)stats.held_in_frames);
+	release(&bed);
+	CHECK(!gate_expired(bed.gate), "expired");
+	udp_finish(&s, &r);
+	CHECK(r.lost == 0 && r.duplicated == 0, "lost %u, doubled %u", r.lost, r.duplicated);
+	CHECK(r.reordered == 0, "reordered %u", r.reordered);
+	CHECK(r.gap_s > 0.9, "the hold did not hold: longest gap %.3f s", r.gap_s);
+	gate_system_destroy(bed.system);
+}
+
+static void udp_held_out(void)
+{
+	udp_through_a_hold('a', 'b', false);
+}
+
+static void udp_held_in(void)
+{
+	udp_through_a_hold('b', 'a', true);
+}
+
+/* Both members of a group, streams both ways, three cuts in a row. */
+static void udp_group_cut(void)
+{
+	struct bed bed;
+	struct gate *other;
+	struct udp_stream s[2];
+	struct udp_result r;
+	struct fm_error err;
+	bool done;
+
+	bed_guests();
+	bed_up(&bed, "va");
+	other = gate_on(bed.system, "vb");
+	udp_start(&s[0], 'a', 'b', 8000, 2000, 1000);
+	udp_start(&s[1], 'b', 'a', 8000, 2000, 1000);
+	for (int cut = 0; cut < 3; cut++) {
+		loop_for(bed.base, 400);
+		hold(bed.gate, false, 5000);
+		hold(other, false, 5000);
+		loop_for(bed.base, 20);
+		hold(bed.gate, true, 5000);
+		hold(other, true, 5000);
+		loop_for(bed.base, 300);
+		done = false;
+		CHECK(gate_release(other, set_flag, &done, &err) == 0, "%s", err.text);
+		release(&bed);
+		loop_until(bed.base, &done);
+	}
+	for (int i = 0; i < 2; i++) {
+		udp_finish(&s[i], &r);
+		CHECK(r.lost == 0 && r.duplicated == 0 && r.reordered == 0, "lost %u, doubled %u, reordered %u", r.lost,
+		      r.duplicated, r.reordered);
+	}
+	gate_system_destroy(bed.system);
+}
+
+static void tcp_bulk(void)
+{
+	struct bed bed;
+	struct gate_stats stats;
+	struct tcp_stream s;
+	struct fm_error err;
+
+	bed_guests();
+	bed_up(&bed, "va");
+	tcp_start(&s, 'a', 'b', 3000);
+	loop_for(bed.base, 500);
+	hold(bed.gate, false, 5000);
+	loop_for(bed.base, 1000);
+	CHECK(gate_drain(bed.gate, &err) == 0, "%s", err.text);
+	gate_stats(bed.gate, &stats);
+	CHECK(stats.held_out_frames > 0, "nothing held");
+	/* large frames stay whole: the capture device takes what is not segmented yet */
+	CHECK(stats.held_out_bytes > 1600 * stats.held_out_frames, "%lu frames of %lu bytes: segmented",
+	      (unsigned long)stats.held_out_frames, (unsigned long)stats.held_out_bytes);
+	release(&bed);
+	loop_for(bed.base, 300);
+	hold(bed.gate, true, 5000);
+	loop_for(bed.base, 300);
+	release(&bed);
+	CHECK(tcp_finish(&s) > 10 << 20, "hardly anything went through");
+	gate_system_destroy(bed.system);
+}
+
+/* A child that holds the gate; it says so on the pipe, then does as told. */
+static pid_t holder_start(unsigned lease_ms, bool loop)
+{
+	int fds[2];
+	char c;
+	pid_t pid;
+
+	CHECK(pipe2(fds, O_CLOEXEC) == 0, "pipe");
+	fflush(NULL);
+	pid = fork();
+	if (pid == 0) {
+		struct bed bed;
+
+		bed_up(&bed, "va");
+		hold(bed.gate, false, lease_ms);
+		CHECK(write(fds[1], "h", 1) == 1, "pipe");
+		if (!loop)
+			raise(SIGSTOP);
+		loop_for(bed.base, 20000);
+		_exit(0);
+	}
+	CHECK(read(fds[0], &c, 1) == 1, "the holder failed");
+	close(fds[0]);
+	close(fds[1]);
+	return pid;
+}
+
+/* The agent hangs: the kernel alone lets the frames pass when the lease is over. */
+static void kernel_ends_the_lease(void)
+{
+	struct udp_stream s;
+	struct udp_result r;
+	pid_t holder;
+	int status;
+
+	bed_guests();
+	holder = holder_start(500, false);
+	CHECK(waitpid(holder, &status, WUNTRACED) == holder && WIFSTOPPED(status), "the holder does not hang");
+	udp_start(&s, 'a', 'b', 3000, 2000, 100); /* 1.5 s, of which at most 0.5 s held */
+	CHECK(waitpid(s.sender, &status, 0) == s.sender && status == 0, "sender");
+	s.sender = 0;
+	kill(holder, SIGCONT); /* now it releases what it had, late but not lost */
+	udp_finish(&s, &r);
+	CHECK(r.lost == 0 && r.duplicated == 0, "lost %u, doubled %u", r.lost, r.duplicated);
+	CHECK(r.reordered > 100 && r.reordered <= 1001, "%u datagrams came late: nothing was held, or past the lease",
+	      r.reordered);
+	kill(holder, SIGKILL);
+	waitpid(holder, &status, 0);
+}
+
+/* The agent is killed: its capture devices die with it, and frames pass at once, long before the lease ends. */
+static void dead_agent_opens_at_once(void)
+{
+	struct bed bed;
+	struct udp_stream s;
+	struct udp_result r;
+	struct fm_error err;
+	pid_t holder;
+	uint64_t start;
+	unsigned most;
+	int status;
+
+	bed_guests();
+	holder = holder_start(15000, true);
+	start = now_ns();
+	udp_start(&s, 'a', 'b', 3000, 2000, 100);
+	usleep(500000);
+	kill(holder, SIGKILL);
+	CHECK(waitpid(holder, &status, 0) == holder, "waitpid");
+	most = (unsigned)((now_ns() - start) / 500000) + 20; /* 2000/s */
+	udp_finish(&s, &r);
+	CHECK(r.duplicated == 0 && r.reordered == 0, "doubled %u, reordered %u", r.duplicated, r.reordered);
+	CHECK(r.lost > 100 && r.lost <= most && most < 3000, "lost %u, of at most %u that the dead agent held", r.lost,
+	      most);
+
+	/* the next agent finds the pinned maps, with the entry in them, and starts clean */
+	bed_sh("test -e /sys/fs/bpf/fermata/gate_conf");
+	bed_sh("ip tuntap add fmgo77 mode tap && ip link set fmgo77 up");
+	bed.base = event_base_new();
+	bed.system = system_create(bed.base);
+	CHECK(gate_system_recover(bed.system, &err) == 0, "%s", err.text);
+	CHECK(if_nametoindex("fmgo77") == 0, "the left-over capture device is still there");
+	bed.gate = gate_on(bed.system, "va");
+	udp_start(&s, 'a', 'b', 2000, 2000, 100);
+	loop_for(bed.base, 300);
+	hold(bed.gate, false, 5000);
+	loop_for(bed.base, 300);
+	release(&bed);
+	udp_finish(&s, &r);
+	CHECK(r.lost == 0 && r.duplicated == 0 && r.reordered == 0, "after the restart: lost %u, doubled %u, reordered %u",
+	      r.lost, r.duplicated, r.reordered);
+	gate_system_destroy(bed.system);
+	bed_sh("! test -e /sys/fs/bpf/fermata");
+}
+
+/* Two agents on one node would open each other's gates. */
+static void second_agent_is_told(void)
+{
+	struct event_base *base = event_base_new();
+	struct gate_system *system;
+	struct fm_error err;
+	pid_t holder;
+
+	bed_guests();
+	holder = holder_start(15000, true);
+	system = system_create(base);
+	CHECK(gate_system_recover(system, &err) < 0 && err.code == FM_BUSY, "recover: not refused");
+	CHECK(strstr(err.text, "another agent"), "%s", err.text);
+	kill(holder, SIGKILL);
+	waitpid(holder, NULL, 0);
+}
+
+static const char held_path[] = "/tmp/gate_net_test.held";
+
+/* One host holds what two guests sent each other; runs in a bed of its own. */
+static void export_host(void)
+{
+	struct bed bed;
+	struct gate_stats stats;
+	struct udp_stream s[2];
+	struct fm_error err;
+	void *data;
+	size_t size;
+	FILE *file;
+	int status;
+
+	bed_enter();
+	bed_guests();
+	bed_up(&bed, "va");
+	hold(bed.gate, true, 10000);
+	udp_start(&s[0], 'a', 'b', 700, 5000, 1200);
+	udp_start(&s[1], 'b', 'a', 500, 5000, 60);
+	for (int i = 0; i < 2; i++)
+		CHECK(waitpid(s[i].sender, &status, 0) == s[i].sender && status == 0, "sender");
+	CHECK(gate_drain(bed.gate, &err) == 0, "%s", err.text);
+	gate_stats(bed.gate, &stats);
+	CHECK(stats.held_out_frames >= 700 && stats.held_in_frames >= 500, "held %lu, %lu",
+	      (unsigned long)stats.held_out_frames, (unsigned long)stats.held_in_frames);
+	CHECK(gate_export(bed.gate, &data, &size, &err) == 0, "%s", err.text);
+	file = fopen(held_path, "w");
+	CHECK(file && fwrite(data, size, 1, file) == 1 && fclose(file) == 0, "%s", held_path);
+	kill(s[0].receiver, SIGKILL);
+	kill(s[1].receiver, SIGKILL);
+	_exit(0); /* this host is lost */
+}
+
+/* Another host, the same guests: they get what was held, and what they send meanwhile comes after it. */
+static void frames_move_to_another_host(void)
+{
+	struct bed bed;
+	struct udp_stream s[2];
+	struct udp_result r;
+	struct fm_error err;
+	static char data[4 << 20];
+	size_t size;
+	FILE *file;
+	int status;
+	pid_t host;
+
+	fflush(NULL);
+	host = fork();
+	if (host == 0)
+		export_host();
+	CHECK(waitpid(host, &status, 0) == host && status == 0, "the first host failed");
+	file = fopen(held_path, "r");
+	CHECK(file, "%s", held_path);
+	size = fread(data, 1, sizeof(data), file);
+	fclose(file);
+	unlink(held_path);
+	bed_guests();
+	bed_up(&bed, "va");
+	CHECK(gate_close(bed.gate, &err) == 0, "%s", err.text);
+	data[size / 2] ^= 1;
+	CHECK(gate_import(bed.gate, data, size, &err) < 0 && err.code == FM_CORRUPT, "damaged bytes were taken");
+	data[size / 2] ^= 1;
+	CHECK(gate_import(bed.gate, data, size, &err) == 0, "%s", err.text);
+	udp_receive_start(&s[0], 'b', 700);
+	udp_receive_start(&s[1], 'a', 500);
+	release(&bed);
+	for (int i = 0; i < 2; i++) {
+		udp_finish(&s[i], &r);
+		CHECK(r.lost == 0 && r.duplicated == 0 && r.reordered == 0, "lost %u, doubled %u, reordered %u", r.lost,
+		      r.duplicated, r.reordered);
+	}
+	gate_system_destroy(bed.system);
+}
+
+/* Re-injected frames must not go round between the gates of two members of one node, nor come back. */
+static void one_copy_on_the_bridge(void)
+{
+	struct bed bed;
+	struct gate *other;
+	struct gate_stats stats;
+	struct udp_stream s;
+	struct udp_result r;
+	struct fm_error err;
+	bool done = false;
+
+	bed_guests();
+	bed_up(&bed, "va");
+	other = gate_on(bed.system, "vb");
+	hold(bed.gate, true, 10000);
+	hold(other, true, 10000);
+	udp_start(&s, 'a', 'b', 300, 2000, 100);
+	loop_for(bed.base, 300);
+	/* a's gate gives back while b's is still held in: they wait there, once */
+	release(&bed);
+	loop_for(bed.base, 20);
+	gate_stats(other, &stats);
+	CHECK(stats.held_in_frames >= 300 && stats.held_in_frames < 320, "b holds %lu frames of 300",
+	      (unsigned long)stats.held_in_frames);
+	CHECK(gate_release(other, set_flag, &done, &err) == 0, "%s", err.text);
+	loop_until(bed.base, &done);
+	udp_finish(&s, &r);
+	CHECK(r.lost == 0 && r.duplicated == 0 && r.reordered == 0, "lost %u, doubled %u, reordered %u", r.lost,
+	      r.duplicated, r.reordered);
+	gate_system_destroy(bed.system);
+}
+
+/* A guest that does not take frames: a TAP whose reader waits. */
+static int lazy_guest(void)
+{
+	struct ifreq ifr = { .ifr_flags = IFF_TAP | IFF_NO_PI };
+	int fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
+
+	strcpy(ifr.ifr_name, "vl");
+	CHECK(fd >= 0 && ioctl(fd, TUNSETIFF, &ifr) == 0, "tun: %s", strerror(errno));
+	bed_sh("ip link set vl txqueuelen 50 && ip link set vl master br0 up");
+	bed_sh("tc qdisc replace dev vl root noqueue");
+	bed_sh("sysctl -qw net.ipv6.conf.vl.disable_ipv6=1 || true");
+	return fd;
+}
+
+static void paused_guest_gets_all_later(void)
+{
+	struct bed bed;
+	struct gate_stats stats;
+	struct fm_error err;
+	bool done = false;
+	unsigned next = 0, number;
+	char buf[2000];
+	int fd, status;
+
+	bed_guests();
+	fd = lazy_guest();
+	bed_up(&bed, "vl");
+	bed_sh("ip -n b neigh add 10.9.0.9 lladdr 02:00:00:00:00:09 dev eth0");
+	bed_sh("bridge fdb add 02:00:00:00:00:09 dev vl master static");
+	while (read(fd, buf, sizeof(buf)) > 0)
+		; /* what the bridge said when the port came up */
+	hold(bed.gate, true, 10000);
+	CHECK(waitpid(udp_send_start('b', 'i', 400, 4000, 100), &status, 0) > 0 && status == 0, "sender");
+	CHECK(gate_drain(bed.gate, &err) == 0, "%s", err.text);
+	gate_stats(bed.gate, &stats);
+	CHECK(stats.held_in_frames >= 400, "%lu held", (unsigned long)stats.held_in_frames);
+	CHECK(gate_release(bed.gate, set_flag, &done, &err) == 0, "%s", err.text);
+	loop_for(bed.base, 300);
+	CHECK(!done, "the release says it is done while the guest has not taken the frames");
+	while (!done || next < 400) {
+		ssize_t n = read(fd, buf, sizeof(buf));
+
+		loop_for(bed.base, 1);
+		if (n != 14 + 20 + 8 + 100)
+			continue; /* not ours, or none now */
+		memcpy(&number, buf + 42, sizeof(number));
+		CHECK(number == next, "frame %u came when it was %u's turn", number, next);
+		next++;
+	}
+	gate_stats(bed.gate, &stats);
+	CHECK(stats.dropped == 0, "%lu dropped", (unsigned long)stats.dropped);
+	gate_system_destroy(bed.system);
+}
+
+/* The domain is destroyed with frames held: no error, no wait for a guest that is gone. */
+static void vif_goes_away(void)
+{
+	struct bed bed;
+	struct udp_stream s;
+	struct fm_error err;
+	uint64_t start;
+	bool done = false;
+
+	bed_guests();
+	bed_up(&bed, "va");
+	hold(bed.gate, true, 10000);
+	udp_start(&s, 'a', 'b', 200, 5000, 100);
+	loop_for(bed.base, 200);
+	bed_sh("ip link del va");
+	CHECK(!gate_link_ready(bed.gate), "a link that is gone is ready");
+	start = now_ns();
+	CHECK(gate_release(bed.gate, set_flag, &done, &err) == 0, "%s", err.text);
+	loop_until(bed.base, &done);
+	CHECK(now_ns() - start < 1000 * MS, "the release waited %.3f s for a device that is gone",
+	      (double)(now_ns() - start) / 1e9);
+	gate_destroy(bed.gate);
+	gate_system_destroy(bed.system);
+	kill(s.sender, SIGKILL);
+	kill(s.receiver, SIGKILL);
+}
+
+static const struct {
+	const char *name;
+	void (*run)(void);
+} tests[] = {
+	{ "udp_held_out", udp_held_out },
+	{ "udp_held_in", udp_held_in },
+	{ "udp_group_cut", udp_group_cut },
+	{ "tcp_bulk", tcp_bulk },
+	{ "kernel_ends_the_lease", kernel_ends_the_lease },
+	{ "dead_agent_opens_at_once", dead_agent_opens_at_once },
+	{ "second_agent_is_told", second_agent_is_told },
+	{ "frames_move_to_another_host", frames_move_to_another_host },
+	{ "one_copy_on_the_bridge", one_copy_on_the_bridge },
+	{ "paused_guest_gets_all_later", paused_guest_gets_all_later },
+	{ "vif_goes_away", vif_goes_away },
+};
+
+/* Each in a process of its own, whose namespaces go with it. */
+static int run(unsigned i)
+{
+	int status;
+	pid_t pid;
+
+	fflush(NULL);
+	pid = fork();
+	if (pid == 0) {
+		alarm(90);
+		setvbuf(stdout, NULL, _IOLBF, 0);
+		bed_enter();
+		tests[i].run();
+		exit(0);
+	}
+	if (pid < 0 || waitpid(pid, &status, 0) != pid)
+		return 1;
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+}
+
+int main(int argc, char **argv)
+{
+	unsigned failed = 0, skipped = 0, n = sizeof(tests) / sizeof(tests[0]);
+
+	for (unsigned i = 0; i < n; i++) {
+		bool wanted = argc < 2;
+		int r;
+
+		for (int a = 1; a < argc; a++)
+			wanted = wanted || strcmp(argv[a], tests[i].name) == 0;
+		if (!wanted)
+			continue;
+		printf("%s\n", tests[i].name);
+		r = run(i);
+		printf("%s: %s\n", r == 0 ? "PASS" : r == EXIT_SKIP ? "SKIP" : "FAIL", tests[i].name);
+		failed += r != 0 && r != EXIT_SKIP;
+		skipped += r == EXIT_SKIP;
+	}
+	printf("%u failed, %u skipped\n", failed, skipped);
+	return failed ? 1 : skipped ? EXIT_SKIP : 0;
+}

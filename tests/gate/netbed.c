@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * netbed.c - a bridge with guests in namespaces, and numbered traffic (netbed.h).
+ */
+#include "config.h"
+
+#include "netbed.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define PORT 9000
+#define UDP_MAX 60000
+
+uint64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+void die(const char *fmt, ...)
+{
+	va_list ap;
+
+	fputs("FAILED: ", stderr);
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fputc('\n', stderr);
+	_exit(1);
+}
+
+static void skip(const char *what)
+{
+	fprintf(stderr, "SKIPPED: %s: %s\n", what, strerror(errno));
+	_exit(EXIT_SKIP);
+}
+
+void bed_enter(void)
+{
+	if (geteuid() != 0) {
+		errno = EPERM;
+		skip("making network namespaces needs root");
+	}
+	if (unshare(CLONE_NEWNET | CLONE_NEWNS) < 0)
+		skip("unshare of network and mount namespace");
+	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 || mount("tmpfs", "/run", "tmpfs", 0, NULL) < 0 ||
+	    mount("sysfs", "/sys", "sysfs", 0, NULL) < 0)
+		skip("mounting /run and /sys");
+	if (mount("bpf", "/sys/fs/bpf", "bpf", 0, NULL) < 0)
+		skip("mounting the BPF file system");
+	if (access("/dev/net/tun", R_OK | W_OK) < 0)
+		skip("/dev/net/tun");
+	if (system("command -v ip tc >/dev/null") != 0) {
+		errno = ENOENT;
+		skip("ip and tc (package iproute2)");
+	}
+	bed_sh("ip link set lo up");
+	bed_sh("ip link add br0 type bridge forward_delay 0");
+	bed_sh("ip addr add 10.9.0.254/24 dev br0");
+	bed_sh("ip link set br0 up");
+}
+
+void bed_sh(const char *fmt, ...)
+{
+	char cmd[500];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(cmd, sizeof(cmd), fmt, ap);
+	va_end(ap);
+	if (system(cmd) != 0)
+		die("%s", cmd);
+}
+
+void bed_guests(void)
+{
+	for (char g = 'a'; g <= 'b'; g++) {
+		bed_sh("ip netns add %c", g);
+		bed_sh("ip link add v%c type veth peer name eth0 address 02:00:00:00:00:0%c netns %c", g, g, g);
+		bed_sh("ip link set v%c master br0 up", g);
+		bed_sh("ip -n %c link set lo up && ip -n %c link set eth0 up", g, g);
+		bed_sh("ip -n %c addr add 10.9.0.%d/24 dev eth0", g, g - 'a' + 1);
+	}
+	/* a held ARP request would stop the sender before its first datagram */
+	bed_sh("ip -n a neigh add 10.9.0.2 lladdr 02:00:00:00:00:0b dev eth0");
+	bed_sh("ip -n b neigh add 10.9.0.1 lladdr 02:00:00:00:00:0a dev eth0");
+}
+
+void bed_link_wait(struct gate *gate)
+{
+	uint64_t until = now_ns() + 5000000000u;
+
+	while (!gate_link_ready(gate)) {
+		CHECK(now_ns() < until, "the link does not come up");
+		usleep(1000);
+	}
+}
+
+/* A child in a guest's namespace; 0 in the child. It dies with its parent's test. */
+static pid_t guest_fork(char guest)
+{
+	char path[32];
+	pid_t pid;
+	int fd;
+
+	fflush(NULL);
+	pid = fork();
+	CHECK(pid >= 0, "fork: %s", strerror(errno));
+	if (pid > 0)
+		return pid;
+	alarm(60);
+	snprintf(path, sizeof(path), "/run/netns/%c", guest);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	CHECK(fd >= 0 && setns(fd, CLONE_NEWNET) == 0, "%s: %s", path, strerror(errno));
+	close(fd);
+	return 0;
+}
+
+static struct sockaddr_in guest_addr(char guest)
+{
+	struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = htons(PORT) };
+
+	in.sin_addr.s_addr = htonl(0x0a090000u + (unsigned)(guest - 'a') + 1);
+	return in;
+}
+
+static void recv_timeout(int fd, unsigned ms)
+{
+	struct timeval tv = { .tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000 };
+
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
+}
+
+static void udp_count(int fd, unsigned count, struct udp_result *r)
+{
+	static unsigned char buf[UDP_MAX];
+	unsigned char *have = calloc(count, 1);
+	unsigned number, highest = 0;
+	uint64_t last = 0, now;
+
+	recv_timeout(fd, 3000);
+	while (recv(fd, buf, sizeof(buf), 0) >= (ssize_t)sizeof(number)) {
+		memcpy(&number, buf, sizeof(number));
+		CHECK(number < count, "datagram %u of %u", number, count);
+		now = now_ns();
+		if (last != 0 && (double)(now - last) / 1e9 > r->gap_s)
+			r->gap_s = (double)(now - last) / 1e9;
+		last = now;
+		if (have[number])
+			r->duplicated++;
+		else if (number < highest)
+			r->reordered++;
+		if (!have[number])
+			r->received++;
+		have[number] = 1;
+		if (number > highest)
+			highest = number;
+		if (r->received == count)
+			recv_timeout(fd, 200); /* for late doubles */
+	}
+	free(have);
+	r->sent = count;
+	r->lost = count - r->received;
+}
+
+void udp_receive_start(struct udp_stream *s, char at, unsigned count)
+{
+	struct sockaddr_in in = guest_addr(at);
+	struct udp_result result = { 0 };
+	int fds[2], ready[2], fd, size = 32 << 20;
+	char c;
+
+	s->sender = 0;
+	CHECK(pipe2(fds, O_CLOEXEC) == 0 && pipe2(ready, O_CLOEXEC) == 0, "pipe");
+	s->receiver = guest_fork(at);
+	if (s->receiver == 0) {
+		fd = socket(AF_INET, SOCK_DGRAM, 0);
+		setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size));
+		CHECK(bind(fd, (struct sockaddr *)&in, sizeof(in)) == 0, "bind: %s", strerror(errno));
+		close(ready[1]);
+		udp_count(fd, count, &result);
+		CHECK(write(fds[1], &result, sizeof(result)) == sizeof(result), "pipe");
+		_exit(0);
+	}
+	close(fds[1]);
+	close(ready[1]);
+	while (read(ready[0], &c, 1) > 0)
+		;
+	close(ready[0]);
+	s->result_fd = fds[0];
+}
+
+static void udp_send(char to, unsigned count, unsigned rate, unsigned size)
+{
+	struct sockaddr_in in = guest_addr(to);
+	static unsigned char buf[UDP_MAX];
+	int fd = socket(AF_INET, SOCK_DGRAM, 0);
+	uint64_t start = now_ns(), due, now;
+
+	for (unsigned i = 0; i < count; i++) {
+		if (rate > 0) {
+			due = start + i * (1000000000ull / rate);
+			now = now_ns();
+			if (due > now)
+				usleep((useconds_t)((due - now) / 1000));
+		}
+		memcpy(buf, &i, sizeof(i));
+		CHECK(sendto(fd, buf, size, 0, (struct sockaddr *)&in, sizeof(in)) == (ssize_t)size, "sendto %u: %s",
+		      i, strerror(errno));
+	}
+	close(fd);
+}
+
+pid_t udp_send_start(char from, char to, unsigned count, unsigned rate, unsigned size)
+{
+	pid_t pid = guest_fork(from);
+
+	if (pid == 0) {
+		udp_send(to, count, rate, size);
+		_exit(0);
+	}
+	return pid;
+}
+
+void udp_start(struct udp_stream *s, char from, char to, unsigned count, unsigned rate, unsigned size)
+{
+	udp_receive_start(s, to, count);
+	s->sender = udp_send_start(from, to, count, rate, size);
+}
+
+static void child_wait(pid_t pid)
+{
+	int status;
+
+	if (pid > 0)
+		CHECK(waitpid(pid, &status, 0) == pid && status == 0, "a sender or receiver failed");
+}
+
+void udp_finish(struct udp_stream *s, struct udp_result *result_r)
+{
+	CHECK(read(s->result_fd, result_r, sizeof(*result_r)) == sizeof(*result_r), "the receiver died");
+	close(s->result_fd);
+	child_wait(s->sender);
+	child_wait(s->receiver);
+	printf("    udp: sent %u received %u lost %u doubled %u reordered %u, longest gap %.3f s\n", result_r->sent,
+	       result_r->received, result_r->lost, result_r->duplicated, result_r->reordered, result_r->gap_s);
+}
+
+static uint64_t tcp_receive(int listener)
+{
+	static uint64_t buf[8192];
+	uint64_t total = 0;
+	size_t have = 0;
+	ssize_t n;
+	int fd = accept(listener, NULL, NULL);
+
+	CHECK(fd >= 0, "accept: %s", strerror(errno));
+	while ((n = read(fd, (char *)buf + have, sizeof(buf) - have)) > 0) {
+		have += (size_t)n;
+		for (size_t i = 0; i < have / 8; i++)
+			CHECK(buf[i] == total++, "TCP stream: word %lu is wrong", (unsigned long)total);
+		memmove(buf, (char *)buf + have / 8 * 8, have % 8);
+		have %= 8;
+	}
+	CHECK(n == 0 && have == 0, "TCP stream broke");
+	return total * 8;
+}
+
+static void tcp_send(char to, unsigned ms)
+{
+	static uint64_t buf[8192];
+	struct sockaddr_in in = guest_addr(to);
+	uint64_t number = 0, until = now_ns() + ms * 1000000ull;
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	CHECK(connect(fd, (struct sockaddr *)&in, sizeof(in)) == 0, "connect: %s", strerror(errno));
+	while (now_ns() < until) {
+		size_t done = 0;
+
+		for (size_t i = 0; i < 8192; i++)
+			buf[i] = number++;
+		while (done < sizeof(buf)) {
+			ssize_t n = write(fd, (char *)buf + done, sizeof(buf) - done);
+
+			CHECK(n > 0, "TCP write: %s", strerror(errno));
+			done += (size_t)n;
+		}
+	}
+	close(fd);
+}
+
+void tcp_start(struct tcp_stream *s, char from, char to, unsigned ms)
+{
+	struct sockaddr_in in = guest_addr(to);
+	int fds[2], ready[2], fd;
+	uint64_t total;
+	char c;
+
+	CHECK(pipe2(fds, O_CLOEXEC) == 0 && pipe2(ready, O_CLOEXEC) == 0, "pipe");
+	s->receiver = guest_fork(to);
+	if (s->receiver == 0) {
+		fd = socket(AF_INET, SOCK_STREAM, 0);
+		CHECK(bind(fd, (struct sockaddr *)&in, sizeof(in)) == 0 && listen(fd, 1) == 0, "listen");
+		close(ready[1]);
+		total = tcp_receive(fd);
+		CHECK(write(fds[1], &total, sizeof(total)) == sizeof(total), "pipe");
+		_exit(0);
+	}
+	close(fds[1]);
+	close(ready[1]);
+	while (read(ready[0], &c, 1) > 0)
+		;
+	close(ready[0]);
+	s->result_fd = fds[0];
+	s->sender = guest_fork(from);
+	if (s->sender == 0) {
+		tcp_send(to, ms);
+		_exit(0);
+	}
+}
+
+uint64_t tcp_finish(struct tcp_stream *s)
+{
+	uint64_t total = 0;
+
+	CHECK(read(s->result_fd, &total, sizeof(total)) == sizeof(total), "the TCP receiver died");
+	close(s->result_fd);
+	child_wait(s->sender);
+	child_wait(s->receiver);
+	printf("    tcp: %lu MiB received, every byte in place\n", (unsigned long)(total >> 20));
+	return total;
+}
+
+void loop_for(struct event_base *base, unsigned ms)
+{
+	struct timeval tv = { .tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000 };
+
+	event_base_loopexit(base, &tv);
+	event_base_dispatch(base);
+}
+
+void loop_until(struct event_base *base, const bool *flag)
+{
+	uint64_t until = now_ns() + 10000000000u;
+
+	while (!*flag) {
+		CHECK(now_ns() < until, "a release did not end in 10 s");
+		loop_for(base, 1);
+	}
+}
