@@ -1,1 +1,46 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
+# fermata-runner: static, since it is PID 1 of guests that may have no library
+# at all.  The parts of common/ it needs are compiled into it: libfermata.la
+# brings libraries that have no static form.
+fermata_runner_protocol = \
+	agent/runner/frames.c agent/runner/frames.h \
+	agent/runner/proof.c agent/runner/protocol.h \
+	agent/runner/request.c
+fermata_runner_relay = \
+	agent/runner/client.c agent/runner/client.h \
+	agent/runner/relay.c agent/runner/relay.h \
+	agent/runner/relay_io.c agent/runner/relay_io.h
+
+pkglibexec_PROGRAMS += agent/runner/fermata-runner
+agent_runner_fermata_runner_SOURCES = \
+	$(fermata_runner_protocol) $(fermata_runner_relay) \
+	agent/runner/cgroup.c agent/runner/cgroup.h \
+	agent/runner/connection.c agent/runner/connection.h \
+	agent/runner/guest.h agent/runner/guest_identity.c agent/runner/guest_mount.c agent/runner/guest_network.c \
+	agent/runner/job_env.c agent/runner/job_env.h \
+	agent/runner/loop.c agent/runner/loop.h \
+	agent/runner/main.c \
+	agent/runner/params.c agent/runner/params.h \
+	agent/runner/peer.c agent/runner/peer.h \
+	agent/runner/rsh.c agent/runner/rsh.h \
+	agent/runner/runner.h \
+	agent/runner/server.c agent/runner/server.h \
+	agent/runner/spawn.c agent/runner/spawn.h \
+	agent/runner/spool.c agent/runner/spool.h \
+	agent/runner/task.c agent/runner/task.h \
+	agent/runner/task_io.c agent/runner/task_io.h \
+	agent/runner/xenstore.c agent/runner/xenstore.h \
+	common/error.c common/io.c common/json.c common/log.c
+agent_runner_fermata_runner_CFLAGS = $(AM_CFLAGS) $(JSON_CFLAGS) $(CRYPTO_CFLAGS) -ffunction-sections -fdata-sections
+agent_runner_fermata_runner_LDFLAGS = $(AM_LDFLAGS) -all-static -Wl,--gc-sections
+agent_runner_fermata_runner_LDADD = $(JSON_LIBS) $(CRYPTO_LIBS)
+
+# fermata-rsh is the same program under another name
+install-exec-hook: install-fermata-rsh
+install-fermata-rsh:
+	$(MKDIR_P) $(DESTDIR)$(pkglibexecdir)
+	cd $(DESTDIR)$(pkglibexecdir) && rm -f fermata-rsh && $(LN_S) fermata-runner fermata-rsh
+uninstall-hook: uninstall-fermata-rsh
+uninstall-fermata-rsh:
+	rm -f $(DESTDIR)$(pkglibexecdir)/fermata-rsh
+.PHONY: install-fermata-rsh uninstall-fermata-rsh
