@@ -48,7 +48,7 @@ static const char usage[] =
 	"\n"
 	"  --params FILE    the parameters, instead of xenstore's\n"
 	"  --run-dir DIR    socket and scripts (/run/fermata)\n"
-	"  --rsh PATH       fermata-rsh, as the job's programs find it (beside this program)\n"
+	"  --rsh PATH       fermata-rsh, as the job's programs find it (a link in the run dir)\n"
 	"  --interface IF   the guest's interface (eth0)\n"
 	"  --spool BYTES    kept of each of a task's outputs (8388608)\n"
 	"  --guest          set the machine up even when this is not PID 1\n"
@@ -131,21 +131,24 @@ static int load_from_xenstore(struct params *params, struct fm_error *err)
 	return -1;
 }
 
-static int find_rsh(const struct options *options, char path[PATH_MAX], struct fm_error *err)
+/* The runner's own link to itself: whatever the image has, the job's programs find it there. */
+static int link_rsh(const struct options *options, char path[PATH_MAX], struct fm_error *err)
 {
+	char self[PATH_MAX];
 	ssize_t n;
-	char *slash;
 
-	if (options->rsh) {
-		snprintf(path, PATH_MAX, "%s", options->rsh);
+	snprintf(path, PATH_MAX, "%s", options->rsh ? options->rsh : "");
+	if (*path)
 		return 0;
-	}
-	n = readlink("/proc/self/exe", path, PATH_MAX - sizeof("fermata-rsh"));
+	n = readlink("/proc/self/exe", self, sizeof(self) - 1);
 	if (n <= 0)
 		return fm_fail(err, FM_FAILED, "/proc/self/exe: %s", strerror(errno));
-	path[n] = 0;
-	slash = strrchr(path, '/');
-	strcpy(slash + 1, "fermata-rsh");
+	self[n] = 0;
+	if (snprintf(path, PATH_MAX, "%s/fermata-rsh", options->run_dir) >= PATH_MAX)
+		return fm_fail(err, FM_USAGE, "--run-dir is too long");
+	unlink(path);
+	if (symlink(self, path))
+		return fm_fail(err, FM_FAILED, "%s: %s", path, strerror(errno));
 	return 0;
 }
 
@@ -163,7 +166,7 @@ static int set_up(const struct options *options, struct fm_error *err)
 	if (runner.guest && (guest_identity(&runner.params, err) ||
 			     guest_network(&runner.params, options->interface, err)))
 		return -1;
-	if (find_rsh(options, rsh, err) || fm_mkdir_all(options->run_dir, 0755, err))
+	if (fm_mkdir_all(options->run_dir, 0755, err) || link_rsh(options, rsh, err))
 		return -1;
 	chmod(options->run_dir, 0755); /* whatever the umask said: the user's programs must get through */
 	socket_path = fm_format("%s/runner.sock", options->run_dir);

@@ -33,3 +33,13 @@ fermata_slurm_CFLAGS = $(AM_CFLAGS) $(JSON_CFLAGS) $(FM_PIE_CFLAGS)
 fermata_slurm_LDFLAGS = $(AM_LDFLAGS) $(FM_PIE_LDFLAGS)
 fermata_slurm_LDADD = libfermata.la $(JSON_LIBS) -lslurm
 endif
+
+# The shim needs nothing of Slurm but its environment.
+pkglibexec_PROGRAMS += fermata-shim
+fermata_shim_SOURCES = \
+	%D%/shim.c \
+	%D%/shim_place.c %D%/shim_place.h \
+	$(fermata_runner_protocol) $(fermata_runner_relay)
+fermata_shim_CFLAGS = $(AM_CFLAGS) $(JSON_CFLAGS) $(CRYPTO_CFLAGS) $(FM_PIE_CFLAGS)
+fermata_shim_LDFLAGS = $(AM_LDFLAGS) $(FM_PIE_LDFLAGS)
+fermata_shim_LDADD = libfermata.la $(JSON_LIBS) $(CRYPTO_LIBS)
