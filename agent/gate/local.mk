@@ -22,6 +22,7 @@ libgate_la_SOURCES += $(gate_bpf_sources)
 libgate_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_builddir)/agent/gate
 libgate_la_LIBADD += $(BPF_LIBS)
 BUILT_SOURCES += agent/gate/gate.skel.h
+agent/gate/libgate_la-bpf.lo agent/gate/libgate_la-bpf_port.lo: agent/gate/gate.skel.h
 else
 libgate_la_SOURCES += agent/gate/bpf_stub.c
 endif
@@ -51,5 +52,14 @@ TESTS += tests/gate/gate_net_test
 tests_gate_gate_net_test_SOURCES = tests/gate/gate_net_test.c tests/gate/netbed.c tests/gate/netbed.h
 tests_gate_gate_net_test_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS)
 tests_gate_gate_net_test_LDADD = libgate.la libfermata.la $(EVENT_LIBS)
+
+# tests/lab/t/gate runs these two in an emulated Xen host and in its guests.
+check_PROGRAMS += tests/gate/gate_hold tests/gate/traffic
+tests_gate_gate_hold_SOURCES = tests/gate/gate_hold.c
+tests_gate_gate_hold_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS)
+tests_gate_gate_hold_LDADD = libgate.la libfermata.la $(EVENT_LIBS)
+tests_gate_traffic_SOURCES = tests/gate/traffic.c
+tests_gate_traffic_LDFLAGS = $(AM_LDFLAGS) -all-static
 endif
-EXTRA_DIST += tests/gate/gate_net_test.c tests/gate/netbed.c tests/gate/netbed.h
+EXTRA_DIST += tests/gate/gate_net_test.c tests/gate/netbed.c tests/gate/netbed.h tests/gate/gate_hold.c \
+	tests/gate/traffic.c tests/lab/t/gate
