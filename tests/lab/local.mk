@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-# The lab's two programs are built here so that every build checks them; `lab` builds its own copies, so that it
+# The lab's three programs are built here so that every build checks them; `lab` builds its own copies, so that it
 # also works in a tree that was never configured.
-check_PROGRAMS += tests/lab/wire tests/lab/hostd
+check_PROGRAMS += tests/lab/wire tests/lab/hostd tests/lab/clock
 tests_lab_wire_SOURCES = tests/lab/wire.c
 tests_lab_hostd_SOURCES = tests/lab/hostd.c
+tests_lab_clock_SOURCES = tests/lab/clock.c
 dist_check_SCRIPTS += tests/lab/t/wire_test
 TESTS += tests/lab/t/wire_test
 
