@@ -39,6 +39,7 @@ struct agent {
 	size_t admin_count;
 	uint64_t started_ns;
 	bool stopping;
+	struct fm_error fatal; /* why the loop was left; code FM_OK: told to */
 };
 
 /* Root or one of AdminUsers. */

@@ -22,6 +22,7 @@
 
 enum job_state { JOB_CREATING, JOB_RESTORING, JOB_HELD, JOB_RUNNING, JOB_FAILED, JOB_CRASHED };
 
+struct drop;
 struct group;
 struct guest;
 struct cutter;
@@ -33,11 +34,12 @@ struct waiter {
 	struct request *req;
 };
 
-/* How a snapshot that left no manifest ended. */
+/* How a snapshot ended. */
 struct outcome {
 	struct fm_snapshot_id id; /* n 0: empty */
-	struct fm_error error;
-	int64_t started; /* seconds since 1970 */
+	struct fm_error error;    /* code FM_OK: it is whole */
+	int64_t started;          /* seconds since 1970 */
+	uint64_t bytes;
 };
 
 struct job {
@@ -50,6 +52,8 @@ struct job {
 	int64_t created;       /* seconds since 1970 */
 	char domain[32];
 	char vif[16];
+	char type[8]; /* "pvh", "pv" */
+	char *home;   /* the user's; NULL until known */
 
 	/* The lead's plan. */
 	bool planned;
@@ -68,8 +72,12 @@ struct job {
 	struct cutter *cutter;     /* this member's side of a snapshot */
 	struct snapshot *snapshot; /* on the lead: under way */
 	struct event *periodic;    /* on the lead */
-	struct outcome outcomes[JOB_OUTCOMES]; /* on the lead: failed ones, newest first */
+	struct outcome outcomes[JOB_OUTCOMES]; /* on the lead: newest first */
 	struct waiter *put, *attach, *plan;
+	struct fm_error last_error; /* on the lead: of the last snapshot that failed; code FM_OK: none */
+
+	struct drop *drops;            /* job_drop.h */
+	struct fm_error destroy_error; /* the domain could not be made to go */
 };
 
 const char *job_state_name(enum job_state state);
@@ -86,12 +94,17 @@ void job_remove(struct job *job);
 /* Nothing is removed: the agent ends. */
 void jobs_free(struct agent *agent);
 
+/* job_record.c */
 int job_save(struct job *job, struct fm_error *err);
+void job_record_remove(struct job *job);
+/* Records that cannot be read are logged and left alone. */
 int jobs_load(struct agent *agent, struct fm_error *err);
 /* Save, log, then answer whom it concerns. error NULL: keep the one there is. */
 void job_set_state(struct job *job, enum job_state state, const struct fm_error *error);
 void job_set_error(struct job *job, const struct fm_error *error);
 
+/* Answer PUT and attach requests, if the state is one to answer with. */
+void job_wake(struct job *job);
 void job_wait(struct waiter **list, struct request *req);
 /* Its own entry in identity.nodes, or NULL. */
 struct json_object *job_identity_node(const struct job *job);

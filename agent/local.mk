@@ -4,15 +4,33 @@ noinst_LTLIBRARIES += libagent.la
 libagent_la_SOURCES = \
 	agent/agent.h \
 	agent/child.c agent/child.h \
+	agent/cutter.c agent/cutter.h \
+	agent/domains.c agent/domains.h \
+	agent/forward.c agent/forward.h \
+	agent/group.c agent/group.h \
+	agent/guest.c agent/guest.h agent/guest_private.h agent/guest_steps.c \
+	agent/job.c agent/job.h agent/job_record.c \
+	agent/job_drop.c agent/job_drop.h \
+	agent/manifest_build.c agent/manifest_build.h \
+	agent/message.c agent/message.h \
 	agent/notify.c agent/notify.h \
 	agent/peers.c agent/peers.h \
+	agent/periodic.c agent/periodic.h \
+	agent/plan.c agent/plan.h \
+	agent/recover.c agent/recover.h \
+	agent/routes.c agent/routes.h agent/routes_job.c agent/routes_snapshot.c \
 	agent/server.c agent/server.h \
-	agent/spec.c agent/spec.h
+	agent/snapshot.c agent/snapshot.h \
+	agent/spec.c agent/spec.h \
+	agent/store_query.c agent/store_query.h \
+	agent/task.c agent/task.h \
+	agent/watch.c agent/watch.h \
+	agent/worker_client.c agent/worker_client.h
 libagent_la_CFLAGS = $(AM_CFLAGS) $(JSON_CFLAGS) $(CURL_CFLAGS) $(MHD_CFLAGS) $(EVENT_CFLAGS) $(SYSTEMD_CFLAGS)
-libagent_la_LIBADD = libfermata.la $(JSON_LIBS) $(CURL_LIBS) $(MHD_LIBS) $(EVENT_LIBS) $(SYSTEMD_LIBS)
 
 sbin_PROGRAMS += fermatad
-fermatad_SOURCES = agent/main.c agent/routes.c agent/routes.h agent/job.h
+fermatad_SOURCES = agent/main.c
 fermatad_CFLAGS = $(AM_CFLAGS) $(FM_PIE_CFLAGS) $(JSON_CFLAGS) $(CURL_CFLAGS) $(EVENT_CFLAGS)
 fermatad_LDFLAGS = $(AM_LDFLAGS) $(FM_PIE_LDFLAGS)
-fermatad_LDADD = libagent.la
+fermatad_LDADD = libagent.la libcut.la libgate.la libfm_store.la libfermata.la \
+	$(JSON_LIBS) $(CURL_LIBS) $(MHD_LIBS) $(EVENT_LIBS) $(SYSTEMD_LIBS)

@@ -19,10 +19,13 @@
 
 #include "agent/agent.h"
 #include "agent/child.h"
+#include "agent/job.h"
 #include "agent/notify.h"
 #include "agent/peers.h"
+#include "agent/recover.h"
 #include "agent/routes.h"
 #include "agent/server.h"
+#include "agent/watch.h"
 #include "common/cleanup.h"
 #include "common/io.h"
 
@@ -120,6 +123,9 @@ static int claim_run_dir(struct agent *agent, int *lock_r, struct fm_error *err)
 
 static int serve(struct agent *agent, struct fm_error *err)
 {
+	agent->watch = watch_create(agent, err);
+	if (!agent->watch)
+		return -1;
 	agent->local = server_create(agent, true, routes_dispatch, err);
 	if (!agent->local)
 		return -1;
@@ -130,6 +136,15 @@ static int serve(struct agent *agent, struct fm_error *err)
 		agent->conf.hypervisor, agent->conf.gate, agent->conf.port);
 	notify_ready(agent);
 	return 0;
+}
+
+static void on_recovered(struct agent *agent, const struct fm_error *error)
+{
+	if (error)
+		agent->fatal = *error;
+	else if (serve(agent, &agent->fatal) == 0)
+		return;
+	event_base_loopbreak(agent->base);
 }
 
 static int agent_init(struct agent *agent, struct fm_error *err)
@@ -146,7 +161,10 @@ static int agent_init(struct agent *agent, struct fm_error *err)
 	agent->peers = peers_create(agent, err);
 	if (!agent->peers)
 		return -1;
-	return serve(agent, err);
+	agent->gates = gate_system_create(agent->conf.gate, agent->base, err);
+	if (!agent->gates || gate_system_recover(agent->gates, err) || jobs_load(agent, err))
+		return -1;
+	return recover_start(agent, on_recovered, err);
 }
 
 static void agent_dispose(struct agent *agent)
@@ -155,6 +173,8 @@ static void agent_dispose(struct agent *agent)
 	server_destroy(agent->local);
 	server_destroy(agent->remote);
 	peers_destroy(agent->peers);
+	watch_destroy(agent->watch);
+	gate_system_destroy(agent->gates);
 	children_destroy(agent->children);
 	if (agent->base)
 		event_base_free(agent->base);
@@ -188,6 +208,10 @@ static int run(struct agent *agent, struct fm_error *err)
 		goto out;
 	}
 	rc = event_base_dispatch(agent->base) < 0 ? fm_fail(err, FM_FAILED, "the event loop failed") : 0;
+	if (agent->fatal.code) {
+		*err = agent->fatal;
+		rc = -1;
+	}
 out:
 	if (term)
 		event_free(term);

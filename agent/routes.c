@@ -46,6 +46,23 @@ static const struct route {
 	route_handler handler;
 } routes[] = {
 	{ "GET", "/v1/status", "", 0, ANYONE, route_status },
+	{ "GET", "/v1/jobs", "", 0, ANYONE, route_jobs },
+	{ "GET", "/v1/jobs/", "", 'J', ANYONE, route_job },
+	{ "PUT", "/v1/jobs/", "/member", 'J', ROOT, route_member_put },
+	{ "DELETE", "/v1/jobs/", "/member", 'J', ROOT, route_member_delete },
+	{ "POST", "/v1/jobs/", "/attach", 'J', ANYONE, route_attach },
+	{ "POST", "/v1/jobs/", "/snapshots", 'J', ANYONE, route_snapshot_create },
+	{ "POST", "/v1/jobs/", "/checkpoint", 'J', ANYONE, route_checkpoint },
+	{ "GET", "/v1/jobs/", "/plan", 'J', ROOT, route_plan },
+	{ "POST", "/v1/jobs/", "/ready", 'J', ROOT, route_ready },
+	{ "POST", "/v1/jobs/", "/release", 'J', ROOT, route_release },
+	{ "POST", "/v1/jobs/", "/abort", 'J', ROOT, route_abort },
+	{ "POST", "/v1/jobs/", "/cut", 'J', ROOT, route_cut },
+	{ "GET", "/v1/snapshots", "", 0, ANYONE, route_snapshots },
+	{ "GET", "/v1/snapshots/", "", 'S', ANYONE, route_snapshot },
+	{ "DELETE", "/v1/snapshots/", "", 'S', ANYONE, route_snapshot_delete },
+	{ "POST", "/v1/snapshots/", "/verify", 'S', ANYONE, route_snapshot_verify },
+	{ "GET", "/v1/snapshots/", "/script", 'S', ANYONE, route_snapshot_script },
 };
 
 /* 1: path is this route's, id filled; 0: it is not; -1: it is, with a bad id. */

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * cutter.h - one member's part in a snapshot: does what cut/member says, with
+ * its gate, a save worker, the store and the clock.
+ *
+ * It stays after its end, to answer for it, until the next snapshot is armed.
+ */
+#ifndef FM_CUTTER_H
+#define FM_CUTTER_H
+
+#include "agent/cut/member.h"
+#include "agent/job.h"
+
+struct cutter;
+
+/* reply NULL: error says why not. May be called from within cutter_order(). */
+typedef void (*cutter_done)(struct json_object *reply, const struct fm_error *error, void *arg);
+
+/* The lead's order to this member; one answer each. */
+void cutter_order(struct job *job, const struct fm_snapshot_id *id, enum cut_round round, cutter_done done,
+		  void *arg);
+/* The guest is gone or going: whatever is under way ends with this error. */
+void cutter_stop(struct job *job, const struct fm_error *error);
+
+/* Nobody waits for this snapshot's answers here any more. */
+void cutter_forget(struct job *job, const struct fm_snapshot_id *id);
+
+/* Deadlines that grow with the guest: memory is copied and written at 20 MiB/s or better. */
+int64_t cutter_copy_ms(const struct job *job);
+
+#endif

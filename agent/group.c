@@ -1,0 +1,434 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* group.c - see group.h. */
+#include "config.h"
+
+#include "agent/group.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/guest.h"
+#include "agent/message.h"
+#include "agent/peers.h"
+#include "agent/periodic.h"
+#include "agent/plan.h"
+#include "common/cleanup.h"
+
+#define TELL_MS 60000 /* how long an abort or the end of a guest is repeated to a peer that is not there */
+
+enum group_state { GROUP_PLANNING, GROUP_WAITING, GROUP_RELEASING, GROUP_RUNNING, GROUP_ABORTED };
+
+struct group {
+	struct job *job;
+	enum group_state state;
+	struct task *task;
+	struct event *deadline;
+	bool *ready;
+	unsigned ready_count, running_count;
+	struct release *releases; /* under way */
+};
+
+/* One member's release. */
+struct release {
+	struct release *next;
+	struct group *group;
+	struct call *call;
+	unsigned rank;
+};
+
+static char *path_of(const struct job *job, const char *what, char buf[64])
+{
+	snprintf(buf, 64, "/v1/jobs/%u/%s", job->spec.job, what);
+	return buf;
+}
+
+static struct json_object *letter(const struct job *job, const struct fm_error *error, bool ended)
+{
+	struct json_object *o = error ? fm_json_from_error(error) : json_object_new_object();
+
+	fm_json_set_int(o, "restart_count", job->spec.restart_count);
+	fm_json_set_int(o, "rank", job->rank);
+	if (ended)
+		fm_json_set_bool(o, "ended", true);
+	return o;
+}
+
+/* ---- member to lead -------------------------------------------------------- */
+
+struct tell {
+	uint32_t job;
+	unsigned restart_count;
+	bool ready;
+};
+
+static void on_told(struct agent *agent, const struct fm_error *error, void *arg)
+{
+	struct tell *tell = arg;
+	struct job *job = job_find(agent, tell->job);
+	struct fm_error err;
+
+	if (error && tell->ready && job && job->spec.restart_count == tell->restart_count) {
+		err = *error;
+		fm_context(&err, "member %u (%s) cannot tell the lead", job->rank, agent->conf.node_name);
+		guest_abort(job, &err);
+	}
+	free(tell);
+}
+
+void group_tell(struct job *job, const struct fm_error *error)
+{
+	const struct agent *agent = job->agent;
+	struct tell *tell;
+	char path[64];
+
+	if (job_is_lead(job)) {
+		group_report(job, 0, error);
+		return;
+	}
+	tell = calloc(1, sizeof(*tell));
+	if (!tell)
+		abort(); /* the group waits for this */
+	*tell = (struct tell){ job->spec.job, job->spec.restart_count, error == NULL };
+	message_send(job->agent, job_lead(job), path_of(job, "ready", path), letter(job, error, false),
+		     error ? TELL_MS : agent->conf.create_timeout_ms, on_told, tell);
+}
+
+/* ---- lead to members ---------------------------------------------------------- */
+
+static void tell_all(struct job *job, const struct fm_error *error, bool ended, unsigned except)
+{
+	char path[64];
+
+	for (unsigned i = 1; i < job->spec.node_count; i++)
+		if (i != except)
+			message_send(job->agent, job->spec.nodes[i], path_of(job, "abort", path),
+				     letter(job, error, ended), TELL_MS, NULL, NULL);
+}
+
+static void drop_releases(struct group *group)
+{
+	while (group->releases) {
+		struct release *r = group->releases;
+
+		group->releases = r->next;
+		peer_cancel(r->call);
+		free(r);
+	}
+}
+
+static void group_abort(struct group *group, const struct fm_error *error)
+{
+	struct job *job = group->job;
+	struct fm_error why = *error;
+
+	if (group->state == GROUP_ABORTED)
+		return;
+	group->state = GROUP_ABORTED;
+	event_del(group->deadline);
+	task_cancel(fm_steal_ptr(&group->task));
+	drop_releases(group);
+	fm_warning("%s the group is given up: %s", job_tag(job), why.text);
+	tell_all(job, &why, false, 0);
+	guest_abort(job, &why);
+	job_wake(job);
+}
+
+static void group_is_running(struct group *group)
+{
+	group->state = GROUP_RUNNING;
+	event_del(group->deadline);
+	fm_info("%s the group of %u runs", job_tag(group->job), group->job->spec.node_count);
+	periodic_start(group->job);
+}
+
+static void one_runs(struct group *group)
+{
+	if (group->state == GROUP_RELEASING && ++group->running_count == group->job->spec.node_count)
+		group_is_running(group);
+}
+
+static void on_own_released(struct job *job, const struct fm_error *error, void *arg)
+{
+	(void)arg;
+	if (!job->group)
+		return;
+	if (error)
+		group_abort(job->group, error);
+	else
+		one_runs(job->group);
+}
+
+static void on_released(struct json_object *reply, const struct fm_error *error, void *arg)
+{
+	struct release *r = arg;
+	struct group *group = r->group;
+	struct fm_error err;
+
+	(void)reply;
+	for (struct release **at = &group->releases; *at; at = &(*at)->next)
+		if (*at == r) {
+			*at = r->next;
+			break;
+		}
+	if (error) {
+		err = *error;
+		if (!strstr(err.text, "member "))
+			fm_context(&err, "member %u (%s)", r->rank, group->job->spec.nodes[r->rank]);
+		group_abort(group, &err);
+	} else {
+		one_runs(group);
+	}
+	free(r);
+}
+
+static void release_all(struct group *group)
+{
+	struct job *job = group->job;
+	FM_AUTO_JSON struct json_object *body = letter(job, NULL, false);
+	char path[64];
+
+	group->state = GROUP_RELEASING;
+	for (unsigned i = 1; i < job->spec.node_count; i++) {
+		struct release *r = calloc(1, sizeof(*r));
+
+		if (!r)
+			abort();
+		*r = (struct release){ .next = group->releases, .group = group, .rank = i };
+		group->releases = r;
+		r->call = peer_call(job->agent->peers, job->spec.nodes[i], "POST", path_of(job, "release", path),
+				    body, job->agent->conf.create_timeout_ms, on_released, r);
+	}
+	guest_release(job, on_own_released, NULL);
+}
+
+/* ---- on the lead ----------------------------------------------------------------- */
+
+void group_report(struct job *job, unsigned rank, const struct fm_error *error)
+{
+	struct group *group = job->group;
+
+	if (!group || rank >= job->spec.node_count || group->state == GROUP_ABORTED)
+		return;
+	if (error && group->state == GROUP_RUNNING) {
+		tell_all(job, error, true, rank);
+		if (rank)
+			job_set_error(job, error);
+	} else if (error) {
+		group_abort(group, error);
+	} else if (!group->ready[rank] && group->state <= GROUP_WAITING) {
+		group->ready[rank] = true;
+		if (++group->ready_count == job->spec.node_count)
+			release_all(group);
+	}
+}
+
+static void on_deadline(evutil_socket_t fd, short what, void *arg)
+{
+	struct group *group = arg;
+	const struct job *job = group->job;
+	struct fm_error err;
+	unsigned late = 0;
+
+	(void)fd, (void)what;
+	while (late + 1 < job->spec.node_count && group->ready[late])
+		late++;
+	fm_fail(&err, FM_TIMEOUT, "member %u (%s) was not %s within CreateTimeout (%lld s)", late,
+		job->spec.nodes[late], group->state == GROUP_RELEASING ? "running" : "ready",
+		(long long)job->agent->conf.create_timeout_ms / 1000);
+	group_abort(group, &err);
+}
+
+static void answer_plans(struct job *job)
+{
+	while (job->plan && job->planned) {
+		struct waiter *w = job->plan;
+		struct json_object *o = json_object_new_object();
+		char id[24];
+
+		job->plan = w->next;
+		if (job->restored_from.job) {
+			fm_snapshot_id_format(&job->restored_from, id);
+			fm_json_set_string(o, "restore", id);
+		} else {
+			json_object_object_add(o, "restore", NULL);
+		}
+		fm_json_set_string(o, "token", fm_json_string_or(job->identity, "token", ""));
+		fm_json_set_int(o, "incarnation", job->incarnation);
+		fm_json_set_int(o, "members", job->spec.node_count);
+		json_object_object_add(o, "identity", json_object_get(job->identity));
+		request_reply(w->req, 200, o);
+		free(w);
+	}
+}
+
+static void on_decided(struct json_object *result, const struct task_blob *blob, const struct fm_error *error,
+		       void *arg)
+{
+	struct group *group = arg;
+	struct job *job = group->job;
+	const char *script_error;
+	struct fm_error err;
+
+	(void)blob;
+	group->task = NULL;
+	if (error || guest_take_plan(job, result, &err)) {
+		group_abort(group, error ? error : &err);
+		return;
+	}
+	script_error = fm_json_string_or(result, "script_error", NULL);
+	if (script_error)
+		fm_warning("%s the script is not kept: %s", job_tag(job), script_error);
+	free(fm_steal_ptr(&job->spec.script));
+	group->state = GROUP_WAITING;
+	if (job->restored_from.job)
+		fm_info("%s restores %u.%u, incarnation %u", job_tag(job), job->restored_from.job,
+			job->restored_from.n, job->incarnation);
+	guest_planned(job);
+	answer_plans(job);
+}
+
+static struct group *group_new(struct job *job)
+{
+	struct group *group = calloc(1, sizeof(*group));
+
+	if (!group || !(group->ready = calloc(job->spec.node_count, sizeof(*group->ready))) ||
+	    !(group->deadline = evtimer_new(job->agent->base, on_deadline, group)))
+		abort(); /* a handful of bytes */
+	group->job = job;
+	job->group = group;
+	return group;
+}
+
+void group_start(struct job *job)
+{
+	struct group *group = group_new(job);
+	int64_t ms = job->agent->conf.create_timeout_ms;
+	struct timeval tv = { ms / 1000, ms % 1000 * 1000 };
+	struct fm_error err;
+
+	event_add(group->deadline, &tv);
+	group->task = task_start(job->agent, plan_decide, job, on_decided, group, &err);
+	if (!group->task)
+		group_abort(group, &err);
+	group_adopt_early(job);
+}
+
+void group_resume(struct job *job)
+{
+	group_is_running(group_new(job));
+}
+
+void group_resume_aborted(struct job *job, const struct fm_error *error)
+{
+	group_abort(group_new(job), error);
+}
+
+void group_destroy(struct job *job)
+{
+	struct group *group = job->group;
+
+	if (!group)
+		return;
+	job->group = NULL;
+	task_cancel(group->task);
+	drop_releases(group);
+	event_free(group->deadline);
+	free(group->ready);
+	free(group);
+}
+
+bool group_running(const struct job *job)
+{
+	return job->group && job->group->state == GROUP_RUNNING;
+}
+
+/* ---- plans asked for before the lead's own prolog ran -------------------------------- */
+
+struct early {
+	struct early *next;
+	struct agent *agent;
+	struct event *timeout;
+	struct request *req;
+	uint32_t job;
+	unsigned restart_count;
+};
+
+static struct early *early_ones;
+
+static void early_take(struct early *e)
+{
+	for (struct early **at = &early_ones; *at; at = &(*at)->next)
+		if (*at == e) {
+			*at = e->next;
+			break;
+		}
+	event_free(e->timeout);
+	free(e);
+}
+
+static void on_early_timeout(evutil_socket_t fd, short what, void *arg)
+{
+	struct early *e = arg;
+	struct request *req = e->req;
+
+	(void)fd, (void)what;
+	request_error(req, FM_TIMEOUT, "job %u's prolog has not run on %s, its first node", e->job,
+		      e->agent->conf.node_name);
+	early_take(e);
+}
+
+static void plan_wait(struct job *job, struct request *req)
+{
+	if (job->state == JOB_FAILED || job->state == JOB_CRASHED) {
+		request_fail(req, &job->error);
+		return;
+	}
+	job_wait(&job->plan, req);
+	answer_plans(job);
+}
+
+void group_plan_request(struct request *req, uint32_t id, unsigned restart_count)
+{
+	struct job *job = job_find(req->agent, id);
+	int64_t ms = req->agent->conf.create_timeout_ms;
+	struct timeval tv = { ms / 1000, ms % 1000 * 1000 };
+	struct early *e;
+
+	if (job && job->spec.restart_count >= restart_count) {
+		if (!job_is_lead(job))
+			request_error(req, FM_USAGE, "%s is not the first node of job %u", req->agent->conf.node_name, id);
+		else
+			plan_wait(job, req);
+		return;
+	}
+	e = calloc(1, sizeof(*e));
+	if (!e || !(e->timeout = evtimer_new(req->agent->base, on_early_timeout, e))) {
+		free(e);
+		request_error(req, FM_FAILED, "out of memory");
+		return;
+	}
+	e->agent = req->agent;
+	e->req = req;
+	e->job = id;
+	e->restart_count = restart_count;
+	e->next = early_ones;
+	early_ones = e;
+	event_add(e->timeout, &tv);
+}
+
+void group_adopt_early(struct job *job)
+{
+	struct early *e = early_ones;
+
+	while (e) {
+		struct early *next = e->next;
+		struct request *req = e->req;
+
+		if (e->job == job->spec.job && e->restart_count <= job->spec.restart_count) {
+			early_take(e);
+			plan_wait(job, req);
+		}
+		e = next;
+	}
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * group.h - a job's members come up as one group.
+ *
+ * On the lead:
+ *
+ *	planning ──▶ waiting ──all ready──▶ releasing ──all run──▶ running
+ *	     └──────────┴── one failed, or late ──┴──▶ aborted
+ *
+ * A member reports `ready` (created and answering, or restored, paused and
+ * closed); only when all have does the lead let any restored one run.  Once
+ * aborted every member is destroyed and says whose fault it was.  In `running`
+ * a member's report of its guest's end is passed on to the others.
+ */
+#ifndef FM_GROUP_H
+#define FM_GROUP_H
+
+#include "agent/job.h"
+
+/* On the lead, when its own member is put: decide the plan, then go on. */
+void group_start(struct job *job);
+/* On the lead, after a restart with the group running. */
+void group_resume(struct job *job);
+/* The same, while the group was being made: it is given up, and the others are told. */
+void group_resume_aborted(struct job *job, const struct fm_error *error);
+void group_destroy(struct job *job);
+bool group_running(const struct job *job);
+
+/* A member's report, from here or from a peer; error NULL: ready. */
+void group_report(struct job *job, unsigned rank, const struct fm_error *error);
+
+/* On any member: tell the lead (which may be here) and try again until it has heard. */
+void group_tell(struct job *job, const struct fm_error *error);
+
+/* GET plan: answered now or when the lead's own member of that incarnation was put. */
+void group_plan_request(struct request *req, uint32_t job, unsigned restart_count);
+/* The lead's member was put: those who came too early wait on it now. */
+void group_adopt_early(struct job *job);
+
+#endif

@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* plan.c - see plan.h. */
+#include "config.h"
+
+#include "agent/plan.h"
+
+#include <pwd.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/store/store.h"
+#include "common/cleanup.h"
+#include "common/io.h"
+
+#define HELD_MAX (512u << 20)
+
+/* ---- the lead ---------------------------------------------------------- */
+
+/* The manifest to restart from; NULL with err->code FM_OK: start afresh. */
+static struct json_object *find_snapshot(const struct job *job, struct fm_snapshot_id *id_r,
+					 struct fm_error *err)
+{
+	const char *store = job->agent->conf.store_dir;
+	const struct spec *spec = &job->spec;
+	struct json_object *manifest;
+	char text[24];
+
+	if (spec->restart_count) { /* requeued: its own newest one is nearer than what it once began from */
+		*id_r = (struct fm_snapshot_id){ .job = spec->job };
+		manifest = store_manifest(store, id_r, err);
+		if (manifest || err->code != FM_NOT_FOUND)
+			return manifest;
+	}
+	err->code = FM_OK;
+	if (!spec->restart)
+		return NULL;
+	*id_r = spec->restart_from;
+	manifest = store_manifest(store, id_r, err);
+	if (!manifest) {
+		fm_snapshot_id_format(&spec->restart_from, text);
+		fm_context(err, "restart from %s", text);
+	}
+	return manifest;
+}
+
+static int check_fits(const struct job *job, struct json_object *manifest, const char *id, struct fm_error *err)
+{
+	struct json_object *owner = json_object_object_get(manifest, "job");
+	struct json_object *guest = json_object_object_get(manifest, "guest");
+	size_t members = json_object_array_length(json_object_object_get(guest, "nodes"));
+
+	if (fm_json_int_or(owner, "uid", -1) != (int64_t)job->spec.uid)
+		return fm_fail(err, FM_DENIED, "snapshot %s is another user's", id);
+	if (members != job->spec.node_count)
+		return fm_fail(err, FM_INCOMPATIBLE, "snapshot %s has %zu members, the job has %u node%s: use --nodes=%zu",
+			       id, members, job->spec.node_count, job->spec.node_count == 1 ? "" : "s", members);
+	return 0;
+}
+
+/* Names, addresses and a secret for a group that begins. */
+static struct json_object *new_identity(const struct job *job, struct fm_error *err)
+{
+	const struct fm_conf *conf = &job->agent->conf;
+	FM_AUTO_JSON struct json_object *o = json_object_new_object();
+	struct json_object *nodes = json_object_new_array();
+	char token[65], ip[16], mac[18];
+	unsigned prefix = 0;
+
+	json_object_object_add(o, "nodes", nodes);
+	if (agent_random_token(token, err))
+		return NULL;
+	for (unsigned i = 0; i < job->spec.node_count; i++) {
+		struct json_object *node = json_object_new_object();
+
+		json_object_array_add(nodes, node);
+		if (fm_guest_address(conf, job->spec.job, i, ip, &prefix, mac, err))
+			return NULL;
+		fm_json_set_string(node, "name", job->spec.nodes[i]);
+		fm_json_set_string(node, "ip", ip);
+		fm_json_set_string(node, "mac", mac);
+	}
+	fm_json_set_string(o, "token", token);
+	fm_json_set_int(o, "port", conf->runner_port);
+	fm_json_set_int(o, "prefix", prefix);
+	return fm_steal_ptr(&o);
+}
+
+int plan_decide(void *arg, struct json_object *result, struct task_blob *blob, struct fm_error *err)
+{
+	const struct job *job = arg;
+	FM_AUTO_JSON struct json_object *manifest = NULL;
+	struct json_object *identity;
+	struct fm_snapshot_id id;
+	struct fm_error why;
+	char text[24];
+
+	(void)blob;
+	if (job->spec.script && store_script_write(job->agent->conf.store_dir, job->spec.job, job->spec.script, &why))
+		fm_json_set_string(result, "script_error", why.text);
+	manifest = find_snapshot(job, &id, err);
+	if (!manifest && err->code != FM_OK)
+		return -1;
+	if (manifest) {
+		fm_snapshot_id_format(&id, text);
+		if (check_fits(job, manifest, text, err))
+			return -1;
+		fm_json_set_string(result, "restore", text);
+		identity = json_object_get(json_object_object_get(manifest, "guest"));
+	} else {
+		json_object_object_add(result, "restore", NULL);
+		identity = new_identity(job, err);
+	}
+	if (!identity)
+		return -1;
+	json_object_object_add(result, "identity", identity);
+	fm_json_set_string(result, "token", fm_json_string_or(identity, "token", ""));
+	fm_json_set_int(result, "incarnation", job->spec.restart_count);
+	fm_json_set_int(result, "members", job->spec.node_count);
+	return 0;
+}
+
+/* ---- every member ------------------------------------------------------- */
+
+static struct json_object *vifs_of(const struct job *job)
+{
+	struct json_object *vifs = json_object_new_array(), *vif = json_object_new_object();
+
+	fm_json_set_string(vif, "mac", fm_json_string_or(job_identity_node(job), "mac", NULL));
+	if (*job->agent->conf.guest_bridge)
+		fm_json_set_string(vif, "bridge", job->agent->conf.guest_bridge);
+	json_object_array_add(vifs, vif);
+	return vifs;
+}
+
+/* HACKING "Runner params". */
+static struct json_object *runner_params(const struct job *job, const char *home)
+{
+	struct json_object *o = json_object_new_object(), *gids = json_object_new_array();
+	struct json_object *nodes = json_object_new_array(), *all = json_object_object_get(job->identity, "nodes");
+
+	fm_json_set_int(o, "job", job->spec.job);
+	fm_json_set_int(o, "rank", job->rank);
+	fm_json_set_int(o, "uid", job->spec.uid);
+	fm_json_set_int(o, "gid", job->spec.gid);
+	for (size_t i = 0; i < job->spec.gid_count; i++)
+		json_object_array_add(gids, json_object_new_int64(job->spec.gids[i]));
+	json_object_object_add(o, "gids", gids);
+	fm_json_set_string(o, "user", job->spec.user);
+	fm_json_set_string(o, "home", home);
+	for (size_t i = 0; i < json_object_array_length(all); i++) {
+		struct json_object *from = json_object_array_get_idx(all, i), *node = json_object_new_object();
+
+		fm_json_set_string(node, "name", fm_json_string_or(from, "name", ""));
+		fm_json_set_string(node, "ip", fm_json_string_or(from, "ip", ""));
+		json_object_array_add(nodes, node);
+	}
+	json_object_object_add(o, "nodes", nodes);
+	fm_json_set_string(o, "ip", fm_json_string_or(job_identity_node(job), "ip", ""));
+	fm_json_set_int(o, "prefix", fm_json_int_or(job->identity, "prefix", 16));
+	fm_json_set_int(o, "port", fm_json_int_or(job->identity, "port", 0));
+	fm_json_set_string(o, "token", fm_json_string_or(job->identity, "token", ""));
+	fm_json_set_int(o, "incarnation", job->incarnation);
+	return o;
+}
+
+static void add_params(struct json_object *request, const struct job *job, const char *home)
+{
+	struct json_object *params = json_object_new_object();
+
+	json_object_object_add(params, "params", runner_params(job, home));
+	json_object_object_add(request, "params", params);
+	json_object_object_add(request, "vifs", vifs_of(job));
+}
+
+static int pick_memory(const struct job *job, const struct fm_image *image, unsigned *mib_r, struct fm_error *err)
+{
+	unsigned mib = job->agent->conf.guest_memory_mib;
+
+	if (!mib)
+		mib = job->spec.memory_mib;
+	if (!mib)
+		mib = image->min_memory_mib;
+	if (!mib)
+		return fm_fail(err, FM_USAGE, "how much memory shall the VM have? Ask with --mem, or set GuestMemory");
+	if (mib < image->min_memory_mib)
+		return fm_fail(err, FM_INCOMPATIBLE, "image %s needs %u MiB of memory, the VM would have %u: ask for more with --mem",
+			       image->name, image->min_memory_mib, mib);
+	*mib_r = mib;
+	return 0;
+}
+
+static void add_disks(struct json_object *request, const struct fm_image *image)
+{
+	struct json_object *disks = json_object_new_array();
+
+	for (size_t i = 0; i < image->disk_count; i++) {
+		struct json_object *disk = json_object_new_object();
+
+		fm_json_set_string(disk, "path", image->disks[i].path);
+		fm_json_set_string(disk, "vdev", image->disks[i].vdev);
+		fm_json_set_bool(disk, "readonly", image->disks[i].readonly);
+		json_object_array_add(disks, disk);
+	}
+	json_object_object_add(request, "disks", disks);
+}
+
+static int create_request(const struct job *job, struct json_object *request, struct json_object *result,
+			  struct fm_error *err)
+{
+	const struct fm_conf *conf = &job->agent->conf;
+	const char *name = *job->spec.image ? job->spec.image : conf->default_image;
+	struct fm_image image = { 0 };
+	unsigned mib = 0;
+	int r = fm_image_load(&image, conf, name, err);
+
+	if (r == 0)
+		r = pick_memory(job, &image, &mib, err);
+	if (r == 0) {
+		fm_json_set_string(request, "op", "create");
+		fm_json_set_string(request, "type", image.type);
+		fm_json_set_string(request, "kernel", image.kernel);
+		fm_json_set_string(request, "initramfs", image.initramfs);
+		fm_json_set_string(request, "cmdline", image.cmdline);
+		fm_json_set_int(request, "memory_mib", mib);
+		fm_json_set_int(request, "vcpus", job->spec.vcpus);
+		add_disks(request, &image);
+		fm_json_set_string(result, "image", name);
+		fm_json_set_string(result, "type", image.type);
+		fm_json_set_int(result, "memory_mib", mib);
+		fm_json_set_int(result, "vcpus", job->spec.vcpus);
+	}
+	fm_image_dispose(&image);
+	return r;
+}
+
+static int restore_request(const struct job *job, struct json_object *request, struct json_object *result,
+			   struct task_blob *blob, struct fm_error *err)
+{
+	const char *store = job->agent->conf.store_dir;
+	struct fm_snapshot_id id = job->restored_from;
+	FM_AUTO_JSON struct json_object *manifest = store_manifest(store, &id, err);
+	FM_AUTO_FREE char *dir = store_snapshot_dir(store, &id);
+	FM_AUTO_FREE char *path = NULL;
+	struct json_object *from, *member;
+	struct store_file stream, held;
+
+	if (!manifest || store_manifest_member(manifest, job->rank, &stream, &held, err))
+		return -1;
+	if (!dir || !(path = fm_format("%s/%s", dir, stream.name)))
+		return fm_fail(err, FM_FAILED, "out of memory");
+	if (*held.name && store_file_read(dir, &held, HELD_MAX, &blob->data, &blob->size, err))
+		return -1;
+	from = json_object_object_get(manifest, "job");
+	member = json_object_array_get_idx(json_object_object_get(manifest, "members"), job->rank);
+	fm_json_set_string(request, "op", "restore");
+	fm_json_set_string(request, "stream", path);
+	fm_json_set_string(request, "sha256", stream.sha256);
+	fm_json_set_int(request, "bytes", (int64_t)stream.bytes);
+	fm_json_set_int(request, "raw_bytes", (int64_t)stream.raw_bytes);
+	fm_json_set_string(result, "image", fm_json_string_or(from, "image", ""));
+	fm_json_set_string(result, "type", fm_json_string_or(member, "type", "pvh"));
+	fm_json_set_int(result, "memory_mib", fm_json_int_or(from, "memory_mib", 0));
+	fm_json_set_int(result, "vcpus", fm_json_int_or(from, "vcpus", 1));
+	return 0;
+}
+
+int plan_member(void *arg, struct json_object *result, struct task_blob *blob, struct fm_error *err)
+{
+	const struct job *job = arg;
+	struct json_object *request = json_object_new_object();
+	struct passwd *pw = getpwuid(job->spec.uid);
+	const char *home = pw && pw->pw_dir && *pw->pw_dir ? pw->pw_dir : "/";
+
+	json_object_object_add(result, "request", request);
+	fm_json_set_string(result, "home", home);
+	fm_json_set_string(request, "name", job->domain);
+	fm_json_set_string(request, "rundir", job->agent->conf.run_dir);
+	add_params(request, job, home);
+	return job->restored_from.job ? restore_request(job, request, result, blob, err) :
+					create_request(job, request, result, err);
+}

@@ -1,0 +1,492 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* snapshot.c - see snapshot.h. The machine is cut/lead; here is what its actions do. */
+#include "config.h"
+
+#include "agent/snapshot.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "agent/cut/lead.h"
+#include "agent/cutter.h"
+#include "agent/group.h"
+#include "agent/job_drop.h"
+#include "agent/manifest_build.h"
+#include "agent/peers.h"
+#include "agent/store/store.h"
+#include "agent/task.h"
+#include "common/cleanup.h"
+
+#define GRACE_MS 1000  /* a member's own lease comes first: it says why */
+#define UNDO_MS 40000  /* a member's undoing, its worker killed and its guest resumed */
+#define STOP_ROUND_MS 10000
+
+struct post { /* one member's part of the round */
+	struct snapshot *s;
+	struct call *call;
+	enum cut_round round;
+	unsigned rank;
+};
+
+struct snapshot {
+	struct job *job;
+	struct agent *agent;
+	struct fm_snapshot_id id;
+	struct lead lead;
+	struct post *posts;          /* by rank; 0 is not used */
+	struct post own[CUT_ROUNDS]; /* to the member on this node */
+	struct json_object **members; /* by rank: manifest entries */
+	int64_t *suspended_ns;        /* by rank */
+	struct event *timer;
+	struct task *task;
+	snapshot_begun begun;
+	void *begun_arg;
+	char *comment;
+	struct fm_error why;
+	uint64_t started_ns, gate_ns;
+	int64_t started;
+	int64_t raw_bytes;
+	uint64_t bytes;
+	bool begin_failed;
+};
+
+static void step(struct snapshot *s, enum lead_event event, enum cut_round round, unsigned rank);
+
+static const char *tag(const struct snapshot *s)
+{
+	static char text[64];
+
+	snprintf(text, sizeof(text), "job=%u snapshot=%u.%u", s->id.job, s->id.job, s->id.n);
+	return text;
+}
+
+bool snapshot_is(const struct snapshot *s, const struct fm_snapshot_id *id)
+{
+	return s && s->id.job == id->job && s->id.n == id->n && id->n;
+}
+
+struct json_object *snapshot_progress(const struct snapshot *s)
+{
+	struct json_object *o = json_object_new_object();
+	char id[24] = "";
+
+	if (s->id.n)
+		fm_snapshot_id_format(&s->id, id);
+	fm_json_set_string(o, "id", id);
+	fm_json_set_string(o, "state", "running");
+	fm_json_set_string(o, "round", lead_state_name(s->lead.state));
+	if (s->why.code)
+		fm_json_set_string(o, "error", s->why.text);
+	fm_json_set_int(o, "started", s->started);
+	fm_json_set_int(o, "bytes", (int64_t)s->bytes);
+	return o;
+}
+
+const struct outcome *snapshot_outcome(const struct job *job, const struct fm_snapshot_id *id)
+{
+	for (size_t i = 0; i < JOB_OUTCOMES; i++)
+		if (job->outcomes[i].id.job == id->job && job->outcomes[i].id.n == id->n && id->n)
+			return &job->outcomes[i];
+	return NULL;
+}
+
+/* ---- the end ----------------------------------------------------------------------- */
+
+static void snapshot_free(struct snapshot *s)
+{
+	unsigned count = s->lead.members;
+
+	for (unsigned i = 0; s->posts && i < count; i++)
+		peer_cancel(s->posts[i].call);
+	for (unsigned i = 0; s->members && i < count; i++)
+		if (s->members[i])
+			json_object_put(s->members[i]);
+	cutter_forget(s->job, &s->id);
+	task_cancel(s->task);
+	if (s->timer)
+		event_free(s->timer);
+	lead_dispose(&s->lead);
+	free(s->posts);
+	free(s->members);
+	free(s->suspended_ns);
+	free(s->comment);
+	free(s);
+}
+
+static void remember(struct snapshot *s)
+{
+	struct outcome *all = s->job->outcomes;
+
+	memmove(all + 1, all, (JOB_OUTCOMES - 1) * sizeof(*all));
+	all[0] = (struct outcome){ .id = s->id, .error = s->why, .started = s->started, .bytes = s->bytes };
+}
+
+static int prune(void *arg, struct json_object *result, struct task_blob *blob, struct fm_error *err)
+{
+	const struct job *job = arg;
+	unsigned removed = 0;
+	int r = store_prune(job->agent->conf.store_dir, job->spec.job, job->spec.keep, &removed, err);
+
+	(void)blob;
+	fm_json_set_int(result, "removed", removed);
+	return r;
+}
+
+static void on_pruned(struct json_object *result, const struct task_blob *blob, const struct fm_error *error,
+		      void *arg)
+{
+	(void)blob, (void)arg;
+	if (error)
+		fm_warning("pruning old snapshots: %s", error->text);
+	else
+		fm_info("pruned %d old snapshots", (int)fm_json_int_or(result, "removed", 0));
+}
+
+static void finish(struct snapshot *s)
+{
+	struct job *job = s->job;
+	struct fm_error err;
+	bool whole = s->lead.state == LEAD_WHOLE;
+
+	if (whole) {
+		s->why.code = FM_OK;
+		fm_info("%s whole: %llu bytes, %.1f s", tag(s), (unsigned long long)s->bytes,
+			(double)(agent_now_ns() - s->started_ns) / 1e9);
+	} else {
+		fm_warning("%s failed: %s", tag(s), s->why.text);
+	}
+	job->last_error = s->why;
+	remember(s);
+	job->snapshot = NULL;
+	snapshot_free(s);
+	if (whole && job->spec.keep && !task_start(job->agent, prune, job, on_pruned, NULL, &err))
+		fm_warning("%s pruning old snapshots: %s", job_tag(job), err.text);
+	job_drop_next(job);
+}
+
+/* ---- rounds ---------------------------------------------------------------------------- */
+
+static int64_t state_ms(const struct snapshot *s)
+{
+	const struct fm_conf *conf = &s->agent->conf;
+	int64_t copy = cutter_copy_ms(s->job);
+	int64_t since_gate = (int64_t)((agent_now_ns() - s->gate_ns) / 1000000u);
+
+	switch (s->lead.state) {
+	case LEAD_ARMING: return copy + GRACE_MS;
+	case LEAD_GATING: return conf->gate_max_ms + GRACE_MS;
+	case LEAD_DRAINING: return conf->flush_bound_ms;
+	case LEAD_CUTTING: return since_gate < conf->gate_max_ms ? conf->gate_max_ms - since_gate + GRACE_MS : GRACE_MS;
+	case LEAD_RELEASING: return STOP_ROUND_MS;
+	case LEAD_SAVING: return copy + GRACE_MS;
+	case LEAD_ABORTING: return UNDO_MS;
+	default: return 0;
+	}
+}
+
+static void set_timer(struct snapshot *s)
+{
+	int64_t ms = state_ms(s);
+	struct timeval tv = { ms / 1000, ms % 1000 * 1000 };
+
+	event_del(s->timer);
+	if (ms > 0 || s->lead.state == LEAD_DRAINING)
+		event_add(s->timer, &tv);
+}
+
+static void take_answer(struct snapshot *s, enum cut_round round, unsigned rank, struct json_object *reply)
+{
+	struct json_object *member = json_object_object_get(reply, "member");
+
+	if (round == CUT_ARM)
+		s->raw_bytes += fm_json_int_or(reply, "raw_bytes", 0);
+	if (round == CUT_CUT)
+		s->suspended_ns[rank] = fm_json_int_or(reply, "suspended_ns", 0);
+	if (round != CUT_COMMIT || !member || s->members[rank])
+		return;
+	s->members[rank] = json_object_get(member);
+	s->bytes += (uint64_t)fm_json_int_or(json_object_object_get(member, "stream"), "bytes", 0);
+}
+
+static void answered(struct post *post, struct json_object *reply, const struct fm_error *error)
+{
+	struct snapshot *s = post->s;
+
+	if (reply)
+		take_answer(s, post->round, post->rank, reply);
+	else if (!s->why.code && post->round == s->lead.round)
+		s->why = *error; /* step() adds whose and where */
+	step(s, reply ? LEAD_EV_YES : LEAD_EV_NO, post->round, post->rank);
+}
+
+static void on_peer(struct json_object *reply, const struct fm_error *error, void *arg)
+{
+	struct post *post = arg;
+
+	post->call = NULL;
+	answered(post, reply, error);
+}
+
+static void on_own(struct json_object *reply, const struct fm_error *error, void *arg)
+{
+	answered(arg, reply, error);
+}
+
+static void send_round(struct snapshot *s, enum cut_round round)
+{
+	FM_AUTO_JSON struct json_object *body = json_object_new_object();
+	struct job *job = s->job;
+	char id[24], path[64];
+
+	if (round == CUT_GATE)
+		s->gate_ns = agent_now_ns();
+	fm_snapshot_id_format(&s->id, id);
+	fm_json_set_string(body, "snapshot", id);
+	fm_json_set_string(body, "round", cut_round_name(round));
+	snprintf(path, sizeof(path), "/v1/jobs/%u/cut", job->spec.job);
+	for (unsigned i = 1; i < s->lead.members; i++) {
+		struct post *post = &s->posts[i];
+
+		peer_cancel(post->call);
+		post->round = round;
+		post->call = peer_call(s->agent->peers, job->spec.nodes[i], "POST", path, body, state_ms(s) + GRACE_MS,
+				       on_peer, post);
+	}
+	cutter_order(job, &s->id, round, on_own, &s->own[round]); /* last: it may answer at once */
+}
+
+/* ---- store --------------------------------------------------------------------------------- */
+
+static int commit(void *arg, struct json_object *result, struct task_blob *blob, struct fm_error *err)
+{
+	struct snapshot *s = arg;
+	struct manifest_facts facts = {
+		.job = s->job, .id = &s->id, .comment = s->comment, .members = s->members,
+		.suspended_ns = s->suspended_ns, .create_ms = (double)(agent_now_ns() - s->started_ns) / 1e6,
+	};
+	FM_AUTO_JSON struct json_object *manifest = manifest_build(&facts);
+
+	(void)result, (void)blob;
+	return store_commit(s->agent->conf.store_dir, &s->id, manifest, err);
+}
+
+static void on_committed(struct json_object *result, const struct task_blob *blob, const struct fm_error *error,
+			 void *arg)
+{
+	struct snapshot *s = arg;
+
+	(void)result, (void)blob;
+	s->task = NULL;
+	if (error)
+		s->why = *error;
+	step(s, error ? LEAD_EV_STORE_FAILED : LEAD_EV_STORED, CUT_COMMIT, 0);
+}
+
+static int discard(void *arg, struct json_object *result, struct task_blob *blob, struct fm_error *err)
+{
+	struct snapshot *s = arg;
+
+	(void)result, (void)blob;
+	return store_discard(s->agent->conf.store_dir, &s->id, err);
+}
+
+static void on_discarded(struct json_object *result, const struct task_blob *blob, const struct fm_error *error,
+			 void *arg)
+{
+	struct snapshot *s = arg;
+
+	(void)result, (void)blob;
+	s->task = NULL;
+	if (error)
+		fm_warning("%s its remains stay for now: %s", tag(s), error->text);
+	step(s, LEAD_EV_DISCARDED, CUT_ABORT, 0);
+}
+
+static void run_task(struct snapshot *s, task_fn fn, task_done done)
+{
+	struct fm_error err;
+
+	s->task = task_start(s->agent, fn, s, done, s, &err);
+	if (!s->task)
+		done(NULL, NULL, &err, s);
+}
+
+/* ---- the machine ------------------------------------------------------------------------------- */
+
+/* Whose fault, in words, once: when the lead has just given up. */
+static void explain(struct snapshot *s, int64_t waited_ms)
+{
+	const struct lead *lead = &s->lead;
+	const char *node = lead->blame_rank < s->job->spec.node_count ? s->job->spec.nodes[lead->blame_rank] : "?";
+	const char *round = lead_state_name(lead->blame_state);
+
+	switch (lead->blame) {
+	case BLAME_MEMBER: fm_context(&s->why, "member %u (%s), step %s", lead->blame_rank, node, round); break;
+	case BLAME_SILENT:
+		fm_fail(&s->why, FM_TIMEOUT, "member %u (%s), step %s: no answer within %lld ms", lead->blame_rank, node,
+			round, (long long)waited_ms);
+		break;
+	case BLAME_STORE: fm_context(&s->why, "writing the manifest"); break;
+	default: break;
+	}
+	fm_warning("%s given up: %s", tag(s), s->why.text);
+}
+
+static void step(struct snapshot *s, enum lead_event event, enum cut_round round, unsigned rank)
+{
+	enum lead_state before = s->lead.state;
+	enum lead_blame blame = s->lead.blame;
+	int64_t waited_ms = state_ms(s);
+	struct lead_actions a;
+
+	lead_step(&s->lead, event, round, rank, &a);
+	if (s->lead.blame != blame)
+		explain(s, waited_ms);
+	else if (s->lead.blame == BLAME_NONE)
+		s->why.code = FM_OK; /* a stale answer's */
+	if (s->lead.state != before || event == LEAD_EV_BEGIN) {
+		fm_debug("%s %s", tag(s), lead_state_name(s->lead.state));
+		set_timer(s);
+	}
+	if (a.send)
+		send_round(s, a.round); /* may step again before it returns: nothing may follow it */
+	else if (a.store)
+		run_task(s, commit, on_committed);
+	else if (a.discard)
+		run_task(s, discard, on_discarded);
+	else if (a.finished)
+		finish(s);
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd, (void)what;
+	step(arg, LEAD_EV_TIME, CUT_ARM, 0);
+}
+
+void snapshot_stop(struct job *job, const struct fm_error *error)
+{
+	struct snapshot *s = job->snapshot;
+
+	if (!s || s->lead.blame != BLAME_NONE)
+		return;
+	if (!s->id.n) { /* still looking for a number */
+		s->why = *error;
+		s->begin_failed = true;
+		return;
+	}
+	s->why = *error;
+	step(s, LEAD_EV_STOP, CUT_ABORT, 0);
+}
+
+/* ---- the beginning --------------------------------------------------------------------------------- */
+
+static int begin(void *arg, struct json_object *result, struct task_blob *blob, struct fm_error *err)
+{
+	const struct snapshot *s = arg;
+	struct fm_snapshot_id id;
+	char text[24];
+
+	(void)blob;
+	if (store_begin(s->agent->conf.store_dir, s->job->spec.job, &id, err))
+		return -1;
+	fm_snapshot_id_format(&id, text);
+	fm_json_set_string(result, "id", text);
+	return 0;
+}
+
+static void on_begun(struct json_object *result, const struct task_blob *blob, const struct fm_error *error,
+		     void *arg)
+{
+	struct snapshot *s = arg;
+	struct job *job = s->job;
+	struct fm_error err = { 0 };
+
+	(void)blob;
+	s->task = NULL;
+	if (error)
+		err = *error;
+	else if (s->begin_failed)
+		err = s->why;
+	else
+		fm_snapshot_id_parse(fm_json_string_or(result, "id", ""), &s->id, &err);
+	if (err.code) {
+		job->snapshot = NULL;
+		fm_warning("%s no snapshot: %s", job_tag(job), err.text);
+		s->begun(NULL, &err, s->begun_arg);
+		snapshot_free(s);
+		job_drop_next(job);
+		return;
+	}
+	fm_info("%s begins: %u members%s%s", tag(s), s->lead.members, s->comment ? ", " : "", s->comment ? s->comment : "");
+	s->begun(&s->id, NULL, s->begun_arg);
+	step(s, LEAD_EV_BEGIN, CUT_ARM, 0);
+}
+
+static struct snapshot *snapshot_new(struct job *job, const char *comment)
+{
+	struct snapshot *s = calloc(1, sizeof(*s));
+	unsigned count = job->spec.node_count;
+
+	if (!s)
+		return NULL;
+	s->job = job;
+	s->agent = job->agent;
+	s->started = (int64_t)time(NULL);
+	s->started_ns = agent_now_ns();
+	s->comment = comment && *comment ? strdup(comment) : NULL;
+	s->posts = calloc(count, sizeof(*s->posts));
+	s->members = calloc(count, sizeof(struct json_object *));
+	s->suspended_ns = calloc(count, sizeof(*s->suspended_ns));
+	s->timer = evtimer_new(job->agent->base, on_timer, s);
+	if (lead_init(&s->lead, count) || !s->posts || !s->members || !s->suspended_ns || !s->timer) {
+		snapshot_free(s);
+		return NULL;
+	}
+	for (unsigned i = 0; i < count; i++)
+		s->posts[i] = (struct post){ .s = s, .rank = i };
+	for (unsigned i = 0; i < CUT_ROUNDS; i++)
+		s->own[i] = (struct post){ .s = s, .round = (enum cut_round)i };
+	return s;
+}
+
+static int may_begin(const struct job *job, struct fm_error *err)
+{
+	if (job->snapshot)
+		return fm_fail(err, FM_BUSY, "job %u is being snapshotted already (%u.%u)", job->spec.job,
+			       job->spec.job, job->snapshot->id.n);
+	if (job->error.code) {
+		*err = job->error;
+		return fm_context(err, "job %u cannot be snapshotted", job->spec.job);
+	}
+	if (!group_running(job))
+		return fm_fail(err, FM_BUSY, "job %u is not running yet (%s)", job->spec.job, job_state_name(job->state));
+	if (job->checkpoint_disabled)
+		return fm_fail(err, FM_DENIED, "checkpoints of job %u are disabled", job->spec.job);
+	return 0;
+}
+
+void snapshot_create(struct job *job, const char *comment, snapshot_begun begun, void *arg)
+{
+	struct snapshot *s;
+	struct fm_error err;
+
+	if (may_begin(job, &err)) {
+		begun(NULL, &err, arg);
+		return;
+	}
+	s = snapshot_new(job, comment);
+	if (!s || !(s->task = task_start(job->agent, begin, s, on_begun, s, &err))) {
+		if (!s)
+			fm_fail(&err, FM_FAILED, "out of memory");
+		else
+			snapshot_free(s);
+		begun(NULL, &err, arg);
+		return;
+	}
+	s->begun = begun;
+	s->begun_arg = arg;
+	job->snapshot = s;
+}
