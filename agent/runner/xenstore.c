@@ -57,7 +57,7 @@ char *xenstore_read(const char *device, const char *key, size_t *size_r, struct 
 		return NULL;
 	}
 	for (unsigned part = 0; part < PARTS_MAX; part++) {
-		FM_AUTO_FREE char *path = part ? fm_format("%s.%u", key, part) : strdup(key);
+		FM_AUTO_FREE char *path = part ? fm_format("%s-%u", key, part) : strdup(key);
 		char *grown = realloc(whole, size + PAYLOAD_MAX + 1);
 		size_t n;
 

@@ -14,7 +14,7 @@
 
 /*
  * The value of `key` (relative to the domain's folder) followed by those of
- * key.1, key.2 … until one is missing: a value has 4096 bytes at most.  With a
+ * key-1, key-2 … until one is missing: a value has 4096 bytes at most.  With a
  * NUL after it; caller frees.  FM_NOT_FOUND when there is no such key.
  */
 char *xenstore_read(const char *device, const char *key, size_t *size_r, struct fm_error *err);
