@@ -32,6 +32,20 @@ fermata_slurm_SOURCES = \
 fermata_slurm_CFLAGS = $(AM_CFLAGS) $(JSON_CFLAGS) $(FM_PIE_CFLAGS)
 fermata_slurm_LDFLAGS = $(AM_LDFLAGS) $(FM_PIE_LDFLAGS)
 fermata_slurm_LDADD = libfermata.la $(JSON_LIBS) -lslurm
+
+# The scontrol front is in libexec; a site puts it before Slurm's own on its users' PATH:
+#	make install-scontrol-front scontrol_front_dir=/usr/local/bin
+pkglibexec_PROGRAMS += scontrol
+scontrol_SOURCES = \
+	%D%/front.c \
+	%D%/checkpoint.c %D%/checkpoint.h \
+	%D%/checkpoint_ops.c %D%/checkpoint_ops.h \
+	%D%/real.c %D%/real.h \
+	%D%/slurm_job.c %D%/slurm_job.h \
+	%D%/snapshot_wait.c %D%/snapshot_wait.h
+scontrol_CFLAGS = $(AM_CFLAGS) $(JSON_CFLAGS) $(FM_PIE_CFLAGS)
+scontrol_LDFLAGS = $(AM_LDFLAGS) $(FM_PIE_LDFLAGS)
+scontrol_LDADD = libfermata.la $(JSON_LIBS) -lslurm
 endif
 
 # The shim needs nothing of Slurm but its environment.
@@ -43,3 +57,10 @@ fermata_shim_SOURCES = \
 fermata_shim_CFLAGS = $(AM_CFLAGS) $(JSON_CFLAGS) $(CRYPTO_CFLAGS) $(FM_PIE_CFLAGS)
 fermata_shim_LDFLAGS = $(AM_LDFLAGS) $(FM_PIE_LDFLAGS)
 fermata_shim_LDADD = libfermata.la $(JSON_LIBS) $(CRYPTO_LIBS)
+scontrol_front_dir = /usr/local/bin
+install-scontrol-front:
+	$(MKDIR_P) '$(DESTDIR)$(scontrol_front_dir)'
+	ln -sf '$(pkglibexecdir)/scontrol' '$(DESTDIR)$(scontrol_front_dir)/scontrol'
+uninstall-scontrol-front:
+	rm -f '$(DESTDIR)$(scontrol_front_dir)/scontrol'
+.PHONY: install-scontrol-front uninstall-scontrol-front

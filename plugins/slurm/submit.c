@@ -4,12 +4,12 @@
 
 #include "plugins/slurm/submit.h"
 
+#include <ctype.h>
 #include <errno.h>
-#include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -18,19 +18,59 @@
 #include "plugins/slurm/helper_run.h"
 #include "plugins/slurm/sbatch.h"
 
-/* A script on stdin: a file with something left in it, a pipe or socket with something to read. */
-static int stdin_has_script(void)
+static int is_blank(const char *text, size_t size)
 {
+	for (size_t i = 0; i < size; i++)
+		if (!isspace((unsigned char)text[i]))
+			return 0;
+	return 1;
+}
+
+/* Is there something but blanks from here to the end?  The place is kept. */
+static int file_has_script(int fd)
+{
+	off_t at = lseek(fd, 0, SEEK_CUR);
+	char text[4096];
+	ssize_t n;
+
+	for (; (n = pread(fd, text, sizeof text, at)) > 0; at += n)
+		if (!is_blank(text, (size_t)n))
+			return 1;
+	return 0;
+}
+
+/* What a pipe holds cannot be looked at and left there: it becomes a file in memory. */
+static int pipe_to_memory(struct fm_error *err)
+{
+	FM_AUTO_CLOSE int fd = memfd_create("stdin", MFD_CLOEXEC);
+	char text[4096];
+	ssize_t n;
+
+	if (fd < 0)
+		return fm_fail(err, FM_FAILED, "memfd_create: %s", strerror(errno));
+	while ((n = read(0, text, sizeof text)) > 0)
+		if (write(fd, text, (size_t)n) != n)
+			return fm_fail(err, FM_FAILED, "stdin: %s", strerror(errno));
+	if (n < 0 || lseek(fd, 0, SEEK_SET) < 0 || dup2(fd, 0) < 0)
+		return fm_fail(err, FM_FAILED, "stdin: %s", strerror(errno));
+	return 0;
+}
+
+/* A script on stdin: 1, 0, or -1.  Nothing is waited for: a pipe that is still empty has none. */
+static int stdin_has_script(struct fm_error *err)
+{
+	struct pollfd readable = { .fd = 0, .events = POLLIN };
 	struct stat st;
-	int waiting = 0;
 
 	if (fstat(0, &st))
 		return 0;
 	if (S_ISREG(st.st_mode))
-		return lseek(0, 0, SEEK_CUR) < st.st_size;
-	if (S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode))
-		return !ioctl(0, FIONREAD, &waiting) && waiting > 0;
-	return 0;
+		return file_has_script(0);
+	if (!S_ISFIFO(st.st_mode) && !S_ISSOCK(st.st_mode))
+		return 0;
+	if (poll(&readable, 1, 0) <= 0 || !(readable.revents & POLLIN))
+		return 0;
+	return pipe_to_memory(err) ? -1 : file_has_script(0);
 }
 
 /* A helper's output in memory, to be read from its start. */
@@ -53,14 +93,18 @@ static int wanted(char snapshot[FM_OPTION_MAX], struct fm_error *err)
 	const char *env = getenv(FM_OPTION_RESTART_ENV);
 	struct fm_command_line line;
 	struct fm_options o = { 0 };
+	int given;
 
 	snapshot[0] = '\0';
 	if (fm_command_line_read(&line, err))
 		return -1;
 	if (!*line.restart_from && env)
 		snprintf(line.restart_from, sizeof line.restart_from, "%s", env);
-	if (!*line.restart_from || line.has_script || stdin_has_script())
+	if (!*line.restart_from || line.has_script)
 		return 0;
+	given = stdin_has_script(err);
+	if (given)
+		return given < 0 ? -1 : 0;
 	if (fm_option_set(&o, FM_OPTION_RESTART, line.restart_from, err))
 		return -1;
 	strcpy(snapshot, o.restart_from);

@@ -119,6 +119,33 @@ cluster_start() {
 	wait_for 30 nodes_idle || { tail -n 5 "$LAB"/log/*; echo "Bail out! Slurm does not come up"; exit 99; }
 }
 
+# fermata.conf of a host without an agent, and one a node; $LAB/libexec
+fermata_configure() { # extra lines
+	mkdir -p "$LAB/$OWNER" "$LAB/$OTHER" "$LAB/images/tiny"
+	chown "$OWNER" "$LAB/$OWNER"
+	chown "$OTHER" "$LAB/$OTHER"
+	cat >"$LAB/images/tiny/image.conf" <<-EOF
+	Kernel=vmlinuz
+	EOF
+	: >"$LAB/images/tiny/vmlinuz"
+	cat >"$LAB/fermata.conf" <<-EOF
+	MungeSocket=$LAB/munge/sock
+	ImageDir=$LAB/images
+	DefaultImage=tiny
+	NodeAddr=n1=127.0.0.11,n2=127.0.0.12,n3=127.0.0.13
+	EOF
+	[ $# -eq 0 ] || printf '%s\n' "$@" >>"$LAB/fermata.conf"
+	{ cat "$LAB/fermata.conf"; echo "Socket=$LAB/run/none.sock"; } >"$LAB/client.conf"
+	local i
+	for i in 1 2 3; do
+		{ cat "$LAB/fermata.conf"; printf '%s\n' "NodeName=n$i" "BindAddress=127.0.0.1$i" \
+			"Socket=$LAB/run/n$i.sock" "RunDir=$LAB/run/n$i-agent"; } >"$LAB/n$i.conf"
+	done
+	export FERMATA_CONF=$LAB/client.conf
+	ln -sf "$build/fermata-slurm" "$LAB/libexec/fermata-slurm"
+	cd "$LAB/$OWNER" || exit 99
+}
+
 as() {
 	local user=$1
 	shift
@@ -139,6 +166,14 @@ job_done() { # job
 
 # The node's epilog is over when it is idle again.
 cluster_quiet() { wait_for 60 nodes_idle; }
+
+script() { printf '#!/bin/sh\n%s\n' "$1" >"$LAB/$OWNER/job.sh"; }
+queued() { squeue -h -a -o %i | wc -l; }
+# sets $job
+submit() { run as "$OWNER" sbatch "$@"; job=$(sed -n 's/^Submitted batch job //p' "$LAB/out"); }
+# a job's output into $LAB/out when it is over
+finished() { wait_for 60 job_done "$1" && cat "$LAB/$OWNER/slurm-$1.out" >"$LAB/out"; }
+in_state() { [ "$(job_field "$1" JobState)" = "$2" ]; }
 
 # ---- TAP ------------------------------------------------------------------------
 count=0 failures=0
