@@ -16,3 +16,17 @@ fermata_LDADD = libfermata.la $(JSON_LIBS) $(SMARTCOLS_LIBS)
 dist_check_SCRIPTS += tests/cli/cli_test
 TESTS += tests/cli/cli_test
 EXTRA_DIST += tests/cli/fake_agent.py
+
+# bash-completion looks below its own data folder, /usr/share with most prefixes.
+bashcompletiondir = $(datadir)/bash-completion/completions
+EXTRA_DIST += contrib/completion/fermata.bash
+install-data-local: install-bash-completion
+install-bash-completion:
+	$(MKDIR_P) '$(DESTDIR)$(bashcompletiondir)'
+	$(INSTALL_DATA) '$(srcdir)/contrib/completion/fermata.bash' '$(DESTDIR)$(bashcompletiondir)/fermata'
+uninstall-local: uninstall-bash-completion
+uninstall-bash-completion:
+	rm -f '$(DESTDIR)$(bashcompletiondir)/fermata'
+.PHONY: install-bash-completion uninstall-bash-completion
+dist_check_SCRIPTS += tests/cli/completion_test
+TESTS += tests/cli/completion_test
