@@ -1,1 +1,27 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
+# agent/hypervisor: the drivers, used by fermata-worker alone.
+noinst_LTLIBRARIES += libhypervisor.la
+libhypervisor_la_SOURCES = \
+	agent/hypervisor/deaths.c agent/hypervisor/deaths.h \
+	agent/hypervisor/hypervisor.c agent/hypervisor/hypervisor.h \
+	agent/hypervisor/sim.c agent/hypervisor/sim.h \
+	agent/hypervisor/sim_inject.c \
+	agent/hypervisor/sim_state.c \
+	agent/hypervisor/sim_stream.c \
+	agent/hypervisor/xl_file.c agent/hypervisor/xl_file.h
+libhypervisor_la_CFLAGS = $(AM_CFLAGS) $(JSON_CFLAGS) $(XEN_CFLAGS)
+libhypervisor_la_LIBADD = libfermata.la $(XEN_LIBS)
+libhypervisor_la_LDFLAGS = $(AM_LDFLAGS)
+xen_sources = \
+	agent/hypervisor/xen.c agent/hypervisor/xen.h \
+	agent/hypervisor/xen_build.c \
+	agent/hypervisor/xen_config.c \
+	agent/hypervisor/xen_log.c \
+	agent/hypervisor/xen_save.c \
+	agent/hypervisor/xen_store.c
+if WITH_XEN
+libhypervisor_la_SOURCES += $(xen_sources)
+else
+libhypervisor_la_SOURCES += agent/hypervisor/xen_none.c
+endif
+EXTRA_DIST += agent/hypervisor/xen_none.c $(xen_sources)

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * sim.h - simulated domains, for tests: no virtual machine is behind them.
+ *
+ * What one has: a name, a number, a state, ports that exist nowhere, memory
+ * whose every block follows from a seed, and a clock that runs only while it
+ * runs.  State is one file each, so that it outlives the worker as a real
+ * domain does:
+ *
+ *	<rundir>/sim/<name>.json   see struct sim_domain
+ *	<rundir>/sim/next-domid
+ *	<rundir>/sim/inject        faults, see sim_inject()
+ *	<rundir>/sim/<name>.death  a test writes "poweroff", "reboot", "crash" or
+ *	                           "watchdog" here (by rename): it is dead then
+ *
+ * Its stream ("fermata sim domain 1") is as large as its memory, in numbered
+ * blocks that are checked one by one when read.
+ */
+#ifndef FM_SIM_H
+#define FM_SIM_H
+
+#include <stdio.h>
+
+#include "agent/hypervisor/hypervisor.h"
+#include "common/json.h"
+
+#define SIM_BLOCK_SIZE ((size_t)64 << 10)
+
+struct hypervisor {
+	char *dir;    /* <rundir>/sim */
+	char *rundir;
+};
+
+struct sim_domain {
+	struct domain_info info;
+	uint64_t memory_kib;
+	uint64_t seed;
+	int64_t ran_ns;   /* the domain's own clock, up to since_ns */
+	int64_t since_ns; /* CLOCK_REALTIME of the last change of state */
+	struct json_object *vifs;   /* as in the request */
+	struct json_object *params; /* {key: text} */
+};
+
+/* sim_state.c: the files. Dispose in any case; NULL members are fine. */
+void sim_dispose(struct sim_domain *d);
+int sim_load(struct hypervisor *hv, const char *name, struct sim_domain *d, struct fm_error *err);
+int sim_store(struct hypervisor *hv, const struct sim_domain *d, struct fm_error *err);
+int sim_remove(struct hypervisor *hv, const char *name, struct fm_error *err); /* 1: was there, 0 */
+int sim_new_domid(struct hypervisor *hv, uint32_t *domid_r, struct fm_error *err);
+/* Go to another state, the clock kept right; stores it. */
+int sim_turn(struct hypervisor *hv, struct sim_domain *d, enum domain_state state, struct fm_error *err);
+int sim_set_devices(struct sim_domain *d, const struct domain_spec *spec, struct fm_error *err);
+struct json_object *sim_to_json(const struct sim_domain *d);
+int sim_from_json(struct sim_domain *d, struct json_object *o, struct fm_error *err);
+
+/* sim_stream.c: the stream. */
+int sim_stream_begin(const struct sim_domain *d, int fd, struct fm_error *err); /* while it runs */
+int sim_stream_end(const struct sim_domain *d, int fd, struct fm_error *err);   /* at the cut */
+/* Everything but name and domid comes out of it. */
+int sim_stream_read(struct sim_domain *d, int fd, struct fm_error *err);
+
+/*
+ * sim_inject.c: called at a slot of an operation; does what the test asked for
+ * there.  $FERMATA_SIM_INJECT and the file <rundir>/sim/inject hold entries,
+ * separated by ';' or line ends:
+ *
+ *	[NAME/]SLOT=delay:MS | fail[:TEXT] | kill
+ *
+ * SLOT: create restore release destroy resume list watch save.begin save.armed
+ * save.suspend save.suspended save.resume save.end.  kill: SIGKILL to this
+ * process.  The first entry that matches counts.
+ */
+int sim_inject(struct hypervisor *hv, const char *name, const char *slot, struct fm_error *err);
+
+#endif

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* sim_inject.c - faults for the simulated domains, see sim.h. */
+#include "config.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "agent/hypervisor/sim.h"
+#include "common/cleanup.h"
+#include "common/io.h"
+
+#define INJECT_MAX ((size_t)64 << 10)
+
+static int act(const char *action, const char *slot, struct fm_error *err)
+{
+	if (strcmp(action, "kill") == 0) {
+		kill(getpid(), SIGKILL);
+	} else if (strncmp(action, "delay:", 6) == 0) {
+		poll(NULL, 0, atoi(action + 6));
+		return 0;
+	} else if (strcmp(action, "fail") == 0) {
+		return fm_fail(err, FM_FAILED, "injected failure at %s", slot);
+	} else if (strncmp(action, "fail:", 5) == 0) {
+		return fm_fail(err, FM_FAILED, "%s", action + 5);
+	}
+	return fm_fail(err, FM_USAGE, "sim: unknown injection \"%.64s\" at %s", action, slot);
+}
+
+static bool matches(char *key, const char *name, const char *slot)
+{
+	char *slash = strrchr(key, '/');
+
+	if (slash) {
+		*slash = '\0';
+		if (strcmp(key, name) != 0)
+			return false;
+		key = slash + 1;
+	}
+	return strcmp(key, slot) == 0;
+}
+
+static int apply(char *entries, const char *name, const char *slot, struct fm_error *err)
+{
+	char *save = NULL;
+
+	for (char *e = strtok_r(entries, ";\n", &save); e; e = strtok_r(NULL, ";\n", &save)) {
+		char *equals = strchr(e, '=');
+
+		if (!equals)
+			return fm_fail(err, FM_USAGE, "sim: malformed injection \"%.64s\"", e);
+		*equals = '\0';
+		if (matches(e, name, slot))
+			return act(equals + 1, slot, err);
+	}
+	return 0;
+}
+
+int sim_inject(struct hypervisor *hv, const char *name, const char *slot, struct fm_error *err)
+{
+	const char *variable = getenv("FERMATA_SIM_INJECT");
+	FM_AUTO_FREE char *path = fm_format("%s/inject", hv->dir);
+	FM_AUTO_FREE char *file = NULL;
+	FM_AUTO_FREE char *copy = variable ? strdup(variable) : NULL;
+
+	if (copy && apply(copy, name, slot, err) < 0)
+		return -1;
+	file = path ? fm_file_read(path, INJECT_MAX, NULL, err) : NULL;
+	if (!file)
+		return path && err->code == FM_NOT_FOUND ? 0 : -1;
+	return apply(file, name, slot, err);
+}

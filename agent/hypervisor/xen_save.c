@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * xen_save.c - a domain's state through libxenguest with callbacks of our own.
+ *
+ * PVH, live:
+ *	xc_domain_save ─▶ first pass, rounds of what got dirty ─▶ armed
+ *	   policy() waits for the word between rounds, the guest runs
+ *	cut ─▶ suspend() ─▶ last dirty pages, registers ─▶ xc_domain_save returns
+ *	   ─▶ cut() tells, waits ─▶ resume ─▶ released
+ * PV, whose dirty pages Debian's Xen cannot log: all of it between suspend()
+ * and cut().
+ *
+ * xc_domain_save resumes nothing: whatever happens after suspend(), save_domain()
+ * does.  Its return value is not to be trusted alone: somebody else's save of the
+ * same domain switches dirty logging off and it then returns 0 for a torn image.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "agent/hypervisor/xen.h"
+
+#include <xenguest.h> /* needs xenctrl.h before it */
+
+#include "agent/hypervisor/xl_file.h"
+#include "common/cleanup.h"
+#include "common/io.h"
+
+/* Between two rounds of the hold: short, so that little is left for the cut; longer
+ * the longer it takes, since each round lengthens the stream. */
+#define ROUND_FIRST_MS 200
+#define ROUND_MOST_MS 2000
+/* Rounds before armed: until so few pages get dirty in one, or it does not help. */
+#define FEW_PAGES 2048
+#define ROUNDS_MOST 5
+#define RESUME_TRIES 3
+
+struct xen_saver {
+	struct hypervisor *hv;
+	xc_interface *xch;
+	const struct save_calls *calls;
+	uint32_t domid;
+	bool live;
+	uint64_t raw_bytes;
+	int round_ms;
+	long dirty, dirty_before; /* pages of the last rounds */
+	bool armed, aborted;
+	bool torn;         /* dirty logging was off at the cut */
+	int suspend_rc;    /* of libxl, negative: failed */
+	bool suspend_tried;
+	int64_t suspend_ns, suspended_ns; /* CLOCK_REALTIME */
+	int64_t suspend_mono_ns;
+};
+
+static int64_t mono_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+/* While dirty logging is on, switching it on is EINVAL. */
+static bool dirty_log_is_on(struct xen_saver *s)
+{
+	return xc_shadow_control(s->xch, s->domid, XEN_DOMCTL_SHADOW_OP_ENABLE_LOGDIRTY, NULL, 0) < 0 &&
+	       errno == EINVAL;
+}
+
+/* libxenguest: 1 is success. */
+static int on_suspend(void *data)
+{
+	struct xen_saver *s = data;
+
+	s->suspend_tried = true;
+	s->suspend_mono_ns = mono_ns();
+	s->suspend_ns = hypervisor_now_ns();
+	s->suspend_rc = libxl_domain_suspend_only(s->hv->ctx, s->domid, NULL);
+	s->suspended_ns = hypervisor_now_ns();
+	if (s->suspend_rc)
+		return 0;
+	s->torn = s->live && !dirty_log_is_on(s);
+	return !s->torn;
+}
+
+static int abort_save(struct xen_saver *s)
+{
+	s->aborted = true;
+	return XGS_POLICY_ABORT;
+}
+
+static bool settled(const struct xen_saver *s, unsigned iteration)
+{
+	if (iteration < 2)
+		return false;
+	return s->dirty <= FEW_PAGES || s->dirty > s->dirty_before / 4 * 3 || iteration >= ROUNDS_MOST;
+}
+
+/*
+ * Asked twice a round: before its pages are sent (dirty_count says how many) and
+ * after (-1).  Only the latter is a place to wait or to go from: there the next
+ * step is to suspend, with nothing else left to send first.
+ */
+static int on_policy(struct precopy_stats stats, void *data)
+{
+	struct xen_saver *s = data;
+	enum save_verdict verdict;
+
+	if (stats.dirty_count >= 0) {
+		s->dirty_before = s->dirty;
+		s->dirty = stats.dirty_count;
+	}
+	if (stats.dirty_count >= 0 || stats.iteration == 0 || (!s->armed && !settled(s, stats.iteration)))
+		return s->calls->hold(0, s->calls->data) == SAVE_HOLD ? XGS_POLICY_CONTINUE_PRECOPY :
+									abort_save(s);
+	if (!s->armed)
+		s->calls->armed(true, s->raw_bytes, s->calls->data);
+	s->armed = true;
+	verdict = s->calls->hold(s->round_ms, s->calls->data);
+	s->round_ms = s->round_ms * 2 < ROUND_MOST_MS ? s->round_ms * 2 : ROUND_MOST_MS;
+	if (verdict == SAVE_CUT)
+		return XGS_POLICY_STOP_AND_COPY;
+	return verdict == SAVE_HOLD ? XGS_POLICY_CONTINUE_PRECOPY : abort_save(s);
+}
+
+static int on_device_model(uint32_t domid, unsigned enable, void *data)
+{
+	return 0; /* a PVH domain has none; libxenguest wants the callback all the same */
+}
+
+static int write_header(struct xen_saver *s, int fd, struct fm_error *err)
+{
+	FM_AUTO_FREE char *json = NULL;
+	FM_AUTO_FREE void *begin = NULL;
+	libxl_domain_config config;
+	size_t size;
+	int rc;
+
+	libxl_domain_config_init(&config);
+	rc = libxl_retrieve_domain_configuration(s->hv->ctx, s->domid, &config, NULL);
+	config.c_info.domid = 0;
+	json = rc ? NULL : libxl_domain_config_to_json(s->hv->ctx, &config);
+	libxl_domain_config_dispose(&config);
+	if (!json)
+		return xen_fail(s->hv, err, FM_FAILED, "cannot get its configuration");
+	begin = xl_file_begin(json, &size, err);
+	if (!begin)
+		return -1;
+	return fm_write_all(fd, begin, size) == 0 ?
+		       0 : fm_fail(err, FM_FAILED, "writing the stream: %s", strerror(errno));
+}
+
+/* Stop-and-copy has nothing to do before the cut. 0: go, 1: aborted. */
+static int wait_stopped_copy(struct xen_saver *s)
+{
+	enum save_verdict verdict;
+
+	s->calls->armed(false, s->raw_bytes, s->calls->data);
+	do
+		verdict = s->calls->hold(ROUND_MOST_MS, s->calls->data);
+	while (verdict == SAVE_HOLD);
+	return verdict == SAVE_CUT ? 0 : 1;
+}
+
+static int copy_state(struct xen_saver *s, int fd, struct fm_error *err)
+{
+	struct save_callbacks callbacks = { .suspend = on_suspend,
+					    .precopy_policy = on_policy,
+					    .switch_qemu_logdirty = on_device_model,
+					    .data = s };
+	int r;
+
+	if (!s->live && wait_stopped_copy(s) != 0)
+		return 1;
+	r = xc_domain_save(s->xch, fd, s->domid, s->live ? XCFLAGS_LIVE : 0, &callbacks, XC_STREAM_PLAIN, -1);
+	if (r == 0)
+		return 0;
+	if (s->aborted)
+		return 1;
+	if (s->torn)
+		return fm_fail(err, FM_FAILED, "another program saved or migrated the domain meanwhile");
+	if (s->suspend_rc)
+		return xen_fail(s->hv, err, FM_FAILED, "the guest did not suspend");
+	return xen_fail(s->hv, err, FM_FAILED, "libxenguest");
+}
+
+/* Whatever state a suspension that was asked for has led to: the guest runs afterwards. */
+static int run_again(struct xen_saver *s)
+{
+	struct domain_info info;
+	struct fm_error err;
+
+	for (int i = 0; i < RESUME_TRIES; i++) {
+		if (xen_info(s->hv, s->domid, "", &info, &err) == 0 && info.state != DOMAIN_SUSPENDED)
+			return 0;
+		if (xen_resume_domain(s->hv, s->domid, &err) == 0)
+			return 0;
+	}
+	s->calls->stuck(err.text, s->calls->data);
+	return -1;
+}
+
+static int save_domain(struct xen_saver *s, int fd, struct fm_error *err)
+{
+	int r = write_header(s, fd, err);
+
+	if (r == 0)
+		r = copy_state(s, fd, err);
+	if (r == 0 && s->calls->cut(s->suspend_ns, s->suspended_ns, s->calls->data) != SAVE_RELEASE)
+		r = 1;
+	if (s->suspend_tried && run_again(s) < 0)
+		return fm_fail(err, FM_FAILED, "it is left suspended");
+	if (r != 0)
+		return r;
+	s->calls->released((double)(mono_ns() - s->suspend_mono_ns) / 1e6, s->calls->data);
+	return fm_write_all(fd, xl_file_end, XL_FILE_END_SIZE) == 0 ?
+		       0 : fm_fail(err, FM_FAILED, "writing the stream: %s", strerror(errno));
+}
+
+/* A guest must run to suspend; one that is paused would time out after a minute. */
+static int look_at(struct xen_saver *s, struct fm_error *err)
+{
+	libxl_dominfo di;
+	int rc;
+
+	libxl_dominfo_init(&di);
+	rc = libxl_domain_info(s->hv->ctx, &di, s->domid);
+	s->live = di.domain_type == LIBXL_DOMAIN_TYPE_PVH;
+	s->raw_bytes = di.current_memkb * 1024;
+	if (rc)
+		rc = fm_fail(err, FM_NOT_FOUND, "domain %u is gone", s->domid);
+	else if (xen_state(&di) != DOMAIN_RUNNING)
+		rc = fm_fail(err, FM_FAILED, "it is %s, not running", domain_state_name(xen_state(&di)));
+	libxl_dominfo_dispose(&di);
+	return rc ? -1 : 0;
+}
+
+int xen_save(struct hypervisor *hv, const char *name, int fd, const struct save_calls *calls,
+	     struct fm_error *err)
+{
+	struct xen_saver s = { .hv = hv, .calls = calls, .round_ms = ROUND_FIRST_MS };
+	FM_AUTO_CLOSE int lock = domain_lock(hv->rundir, name, 0, err);
+	int r;
+
+	if (lock < 0 || xen_find(hv, name, &s.domid, err) < 0 || look_at(&s, err) < 0)
+		return -1;
+	xen_log_forget(hv->log);
+	s.xch = xc_interface_open(hv->log, hv->log, 0);
+	if (!s.xch)
+		return xen_fail(hv, err, FM_FAILED, "cannot open the hypervisor interface");
+	r = save_domain(&s, fd, err);
+	xc_interface_close(s.xch);
+	return r;
+}
