@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* operations.c - the short operations; save.c and restore.c have the long ones. */
+#include "config.h"
+
+#include "agent/worker/operations.h"
+
+#include "common/log.h"
+
+static struct json_object *vif_names(const struct domain_info *info)
+{
+	struct json_object *vifs = json_object_new_array();
+
+	for (unsigned i = 0; vifs && i < info->vif_count; i++)
+		json_object_array_add(vifs, json_object_new_string(info->vifs[i]));
+	return vifs;
+}
+
+static void undo_new(struct worker *w, const char *why)
+{
+	struct fm_error err;
+	bool existed;
+
+	if (w->ops->destroy(w->hv, w->request->domain.name, &existed, &err) < 0)
+		fm_err("domain=%s left behind (%s): %s", w->request->domain.name, why, err.text);
+}
+
+int operation_hold_new(struct worker *w, const char *event, const struct domain_info *info, struct fm_error *err)
+{
+	struct json_object *fields = json_object_new_object();
+	enum command command;
+
+	if (fields) {
+		fm_json_set_int(fields, "domid", info->domid);
+		json_object_object_add(fields, "vifs", vif_names(info));
+	}
+	control_event(w->control, event, fields);
+	command = control_wait(w->control, -1, -1);
+	if (command == COMMAND_RELEASE && w->ops->release(w->hv, w->request->domain.name, err) == 0) {
+		control_event(w->control, "running", NULL);
+		return 0;
+	}
+	undo_new(w, "told to undo");
+	if (command == COMMAND_RELEASE)
+		return fm_context(err, "cannot start domain %s", w->request->domain.name);
+	if (command == COMMAND_ABORT) {
+		control_event(w->control, "aborted", NULL);
+		return 0;
+	}
+	return fm_fail(err, command == COMMAND_END ? FM_FAILED : FM_USAGE, "domain %s removed: %s",
+		       w->request->domain.name, command == COMMAND_CUT ? "cut makes no sense here" : w->control->why);
+}
+
+static int create(struct worker *w, struct fm_error *err)
+{
+	struct domain_info info;
+
+	if (w->ops->create(w->hv, &w->request->domain, &info, err) < 0)
+		return fm_context(err, "cannot create domain %s", w->request->domain.name);
+	return operation_hold_new(w, "created", &info, err);
+}
+
+static int destroy(struct worker *w, struct fm_error *err)
+{
+	struct json_object *fields;
+	bool existed;
+
+	if (w->ops->destroy(w->hv, w->request->domain.name, &existed, err) < 0)
+		return fm_context(err, "cannot destroy domain %s", w->request->domain.name);
+	fields = json_object_new_object();
+	if (fields)
+		fm_json_set_bool(fields, "existed", existed);
+	control_event(w->control, "destroyed", fields);
+	return 0;
+}
+
+static int resume(struct worker *w, struct fm_error *err)
+{
+	struct json_object *fields;
+	bool was_suspended;
+
+	if (w->ops->resume(w->hv, w->request->domain.name, &was_suspended, err) < 0)
+		return fm_context(err, "cannot resume domain %s", w->request->domain.name);
+	fields = json_object_new_object();
+	if (fields)
+		fm_json_set_bool(fields, "was_suspended", was_suspended);
+	control_event(w->control, "resumed", fields);
+	return 0;
+}
+
+static void list_each(const struct domain_info *info, void *data)
+{
+	struct json_object *o = json_object_new_object();
+
+	if (!o)
+		return;
+	fm_json_set_string(o, "name", info->name);
+	fm_json_set_int(o, "domid", info->domid);
+	fm_json_set_string(o, "state", domain_state_name(info->state));
+	if (info->state == DOMAIN_DEAD)
+		fm_json_set_string(o, "reason", domain_death_name(info->death));
+	json_object_object_add(o, "vifs", vif_names(info));
+	json_object_array_add(data, o);
+}
+
+static int list(struct worker *w, struct fm_error *err)
+{
+	struct json_object *fields = json_object_new_object(), *domains = json_object_new_array();
+
+	if (!fields || !domains || w->ops->list(w->hv, list_each, domains, err) < 0) {
+		if (!fields || !domains)
+			fm_fail(err, FM_FAILED, "out of memory");
+		json_object_put(fields);
+		json_object_put(domains);
+		return fm_context(err, "cannot list the domains");
+	}
+	json_object_object_add(fields, "domains", domains);
+	control_event(w->control, "domains", fields);
+	return 0;
+}
+
+static void died(const char *name, uint32_t domid, enum domain_death death, void *data)
+{
+	struct worker *w = data;
+	struct json_object *fields = json_object_new_object();
+
+	if (fields) {
+		fm_json_set_string(fields, "name", name);
+		fm_json_set_int(fields, "domid", domid);
+		fm_json_set_string(fields, "reason", domain_death_name(death));
+	}
+	control_event(w->control, "died", fields);
+}
+
+static int watch(struct worker *w, struct fm_error *err)
+{
+	if (w->ops->watch(w->hv, control_fd(w->control), died, w, err) < 0)
+		return fm_context(err, "cannot watch the domains");
+	return 0;
+}
+
+int worker_run(struct worker *w, struct fm_error *err)
+{
+	switch (w->request->op) {
+	case OP_CREATE:
+		return create(w, err);
+	case OP_SAVE:
+		return operation_save(w, err);
+	case OP_RESTORE:
+		return operation_restore(w, err);
+	case OP_DESTROY:
+		return destroy(w, err);
+	case OP_RESUME:
+		return resume(w, err);
+	case OP_LIST:
+		return list(w, err);
+	case OP_WATCH:
+		return watch(w, err);
+	}
+	return fm_fail(err, FM_USAGE, "unknown operation");
+}

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * restore.c - a domain out of a stored stream.  "restored" is said only when
+ * every byte of the stream was read and its hash is right; else the domain is
+ * gone before the error is told.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "agent/store/store.h"
+#include "agent/worker/feed.h"
+#include "agent/worker/operations.h"
+#include "common/log.h"
+
+struct restore {
+	struct worker *worker;
+	struct stream_reader *reader;
+};
+
+static long source_read(void *data, void *bytes, size_t size, struct fm_error *err)
+{
+	struct restore *r = data;
+
+	return stream_read(r->reader, bytes, size, err);
+}
+
+static int source_verify(void *data, struct fm_error *err)
+{
+	struct restore *r = data;
+
+	return stream_reader_finish(r->reader, err);
+}
+
+static bool source_stop(void *data)
+{
+	struct restore *r = data;
+
+	return control_ended(r->worker->control);
+}
+
+static int open_stream(struct restore *r, struct fm_error *err)
+{
+	const struct request *q = r->worker->request;
+	struct store_file expected = { .bytes = q->bytes, .raw_bytes = q->raw_bytes };
+	struct stat st;
+
+	snprintf(expected.sha256, sizeof(expected.sha256), "%s", q->sha256);
+	if (!expected.bytes) { /* not said: then the hash alone decides */
+		if (stat(q->stream, &st) < 0)
+			return fm_fail(err, errno == ENOENT ? FM_CORRUPT : FM_FAILED, "%s: %s", q->stream,
+				       strerror(errno));
+		expected.bytes = (uint64_t)st.st_size;
+	}
+	r->reader = stream_reader_open(q->stream, &expected, err);
+	return r->reader ? 0 : -1;
+}
+
+static void remove_domain(struct worker *w)
+{
+	struct fm_error err;
+	bool existed;
+
+	if (w->ops->destroy(w->hv, w->request->domain.name, &existed, &err) < 0)
+		fm_err("domain=%s left behind by a failed restore: %s", w->request->domain.name, err.text);
+}
+
+static int build(struct restore *r, struct domain_info *info_r, struct fm_error *err)
+{
+	const struct feed_source source = { source_read, source_verify, source_stop, r };
+	struct worker *w = r->worker;
+	struct fm_error stream_err;
+	struct feed *feed = feed_start(&source, err);
+	int result;
+
+	if (!feed)
+		return -1;
+	result = w->ops->restore(w->hv, &w->request->domain, feed_fd(feed), info_r, err);
+	/* Refused before the stream mattered: no need to read all of it. */
+	if (result < 0 && (err->code == FM_INCOMPATIBLE || err->code == FM_BUSY)) {
+		feed_destroy(feed);
+		return -1;
+	}
+	if (feed_finish(feed, result == 0, &stream_err) < 0) {
+		if (result == 0)
+			remove_domain(w);
+		*err = stream_err;
+		result = -1;
+	}
+	feed_destroy(feed);
+	return result;
+}
+
+int operation_restore(struct worker *w, struct fm_error *err)
+{
+	struct restore r = { .worker = w };
+	struct domain_info info;
+	int result = open_stream(&r, err);
+
+	if (result == 0)
+		result = build(&r, &info, err);
+	stream_reader_close(r.reader);
+	if (result < 0)
+		return fm_context(err, "cannot restore domain %s", w->request->domain.name);
+	return operation_hold_new(w, "restored", &info, err);
+}

@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * save.c - one member's part in a snapshot.
+ *
+ *	begin ─▶ armed ─cut▶ cut ─release▶ released ─▶ saved
+ *	   any of them ─abort, EOF, signal, time, disk full▶ resumed, file removed
+ *
+ * The guest comes first: once it runs again nothing that happens to the file
+ * touches it, and while it stands still only the order to go on is awaited.
+ */
+#include "config.h"
+
+#include <poll.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#include "agent/store/store.h"
+#include "agent/worker/operations.h"
+#include "agent/worker/pump.h"
+#include "common/cleanup.h"
+#include "common/log.h"
+
+/* Who reads what the agent says: the main thread waits for it, or works in the
+ * driver and would not hear it. */
+enum phase {
+	PHASE_PRECOPY, /* works; all the agent can say is abort */
+	PHASE_WAIT,    /* listens, or soon will: the guest runs, or its state is out */
+	PHASE_STOP,    /* works while the guest stands still */
+	PHASE_DURABLE, /* listens; the guest runs */
+};
+
+struct save {
+	struct worker *worker;
+	struct stream_writer *writer;
+	struct pump *pump;
+	int64_t deadline_ms; /* of the order to cut */
+	int64_t stop_deadline_ms;
+	atomic_int phase;
+	bool told;  /* the agent itself said abort */
+	bool stuck; /* the driver could not resume the domain */
+	struct fm_error why; /* else: what ended it; FM_OK while nothing did */
+};
+
+/* The store is too slow and the driver stuck behind it. For how long is that bearable? */
+static bool give_up(void *data, struct fm_error *err)
+{
+	struct save *s = data;
+	struct pollfd said = { .fd = control_fd(s->worker->control), .events = POLLIN };
+	enum phase phase = (enum phase)s->phase;
+
+	if (phase == PHASE_STOP && control_now_ms() > s->stop_deadline_ms)
+		return fm_fail(err, FM_TIMEOUT, "the store is too slow to take the state of a stopped domain");
+	if (phase == PHASE_DURABLE)
+		return false;
+	if (phase == PHASE_WAIT ? control_ended(s->worker->control) : poll(&said, 1, 0) > 0)
+		return fm_fail(err, FM_FAILED, "the agent broke off");
+	return false;
+}
+
+static int sink(void *data, const void *bytes, size_t size, struct fm_error *err)
+{
+	struct save *s = data;
+
+	return stream_write(s->writer, bytes, size, err);
+}
+
+/* What a command means that is not the one awaited. */
+static enum save_verdict unexpected(struct save *s, enum command command)
+{
+	if (command == COMMAND_ABORT)
+		s->told = true;
+	else if (command == COMMAND_END)
+		fm_fail(&s->why, FM_FAILED, "%s", s->worker->control->why);
+	else
+		fm_fail(&s->why, FM_USAGE, "%s",
+			command == COMMAND_BAD ? s->worker->control->why : "a command out of turn");
+	return SAVE_ABORT;
+}
+
+static void on_armed(bool live, uint64_t raw_bytes, void *data)
+{
+	struct save *s = data;
+	struct json_object *fields = json_object_new_object();
+
+	s->phase = PHASE_WAIT;
+	s->deadline_ms = control_now_ms() + s->worker->request->hold_max_ms;
+	if (fields) {
+		fm_json_set_bool(fields, "live", live);
+		fm_json_set_int(fields, "raw_bytes", (int64_t)raw_bytes);
+	}
+	control_event(s->worker->control, "armed", fields);
+}
+
+static enum save_verdict on_hold(int timeout_ms, void *data)
+{
+	struct save *s = data;
+	int64_t left = s->deadline_ms - control_now_ms();
+	enum command command;
+
+	if (left < timeout_ms)
+		timeout_ms = left > 0 ? (int)left : 0;
+	command = control_wait(s->worker->control, timeout_ms, pump_done_fd(s->pump));
+	if (command == COMMAND_CUT && s->phase == PHASE_WAIT) {
+		s->stop_deadline_ms = control_now_ms() + s->worker->request->stop_max_ms;
+		s->phase = PHASE_STOP;
+		return SAVE_CUT;
+	}
+	if (command == COMMAND_EVENT) { /* the pump ended: it only does so early when it failed */
+		pump_failed(s->pump, &s->why);
+		return SAVE_ABORT;
+	}
+	if (command != COMMAND_NONE)
+		return unexpected(s, command);
+	if (control_now_ms() < s->deadline_ms)
+		return SAVE_HOLD;
+	fm_fail(&s->why, FM_TIMEOUT, "held for %lld ms and no order to cut came",
+		(long long)s->worker->request->hold_max_ms);
+	return SAVE_ABORT;
+}
+
+static enum save_verdict on_cut(int64_t suspend_ns, int64_t suspended_ns, void *data)
+{
+	struct save *s = data;
+	struct json_object *fields = json_object_new_object();
+	enum command command;
+
+	s->phase = PHASE_WAIT;
+	if (fields) {
+		fm_json_set_int(fields, "suspend_ns", suspend_ns);
+		fm_json_set_int(fields, "suspended_ns", suspended_ns);
+	}
+	control_event(s->worker->control, "cut", fields);
+	command = control_wait(s->worker->control, (int)s->worker->request->stop_max_ms, -1);
+	if (command == COMMAND_RELEASE)
+		return SAVE_RELEASE;
+	if (command != COMMAND_NONE)
+		return unexpected(s, command);
+	fm_fail(&s->why, FM_TIMEOUT, "suspended for %lld ms and no order to go on came",
+		(long long)s->worker->request->stop_max_ms);
+	return SAVE_ABORT;
+}
+
+static void on_released(double stopped_ms, void *data)
+{
+	struct save *s = data;
+	struct json_object *fields = json_object_new_object();
+
+	s->phase = PHASE_DURABLE;
+	if (fields)
+		fm_json_set_double(fields, "stopped_ms", stopped_ms);
+	control_event(s->worker->control, "released", fields);
+}
+
+/* The guest runs; the rest of the stream goes to the disk. 0, 1: ended on request, -1. */
+static int make_durable(struct save *s, struct store_file *file_r, struct fm_error *err)
+{
+	enum command command;
+
+	pump_close(s->pump);
+	command = control_wait(s->worker->control, -1, pump_done_fd(s->pump));
+	if (command != COMMAND_EVENT) {
+		unexpected(s, command);
+		return 1;
+	}
+	if (pump_finish(s->pump, err) < 0)
+		return -1;
+	return stream_writer_finish(fm_steal_ptr(&s->writer), file_r, err);
+}
+
+static void tell_saved(struct save *s, const struct store_file *file)
+{
+	struct json_object *fields = json_object_new_object();
+
+	if (fields) {
+		fm_json_set_int(fields, "bytes", (int64_t)file->bytes);
+		fm_json_set_int(fields, "raw_bytes", (int64_t)file->raw_bytes);
+		fm_json_set_string(fields, "sha256", file->sha256);
+	}
+	control_event(s->worker->control, "saved", fields);
+}
+
+static void on_stuck(const char *why, void *data)
+{
+	struct save *s = data;
+
+	s->stuck = true;
+	fm_fail(&s->why, FM_FAILED, "it is left suspended: %s", why);
+}
+
+/* A driver that failed because give_up() heard the agent: what had it said? */
+static void hear(struct save *s)
+{
+	enum command command;
+
+	if (s->why.code != FM_OK || s->told || s->phase == PHASE_DURABLE)
+		return;
+	command = control_wait(s->worker->control, 0, -1);
+	if (command != COMMAND_NONE)
+		unexpected(s, command);
+}
+
+/* Why it ended, in one error: the cause first, then what the driver had to say. */
+static int ended(struct save *s, int result, struct fm_error *err)
+{
+	const char *name = s->worker->request->domain.name;
+	struct fm_error driver = *err, cause;
+
+	if (result < 0)
+		hear(s);
+	if (s->told && !s->stuck) {
+		control_event(s->worker->control, "aborted", NULL);
+		return 0;
+	}
+	cause = s->why;
+	if (cause.code == FM_OK && s->pump)
+		pump_failed(s->pump, &cause);
+	if (result > 0)
+		return fm_fail(err, cause.code, "cannot save domain %s: %s", name, cause.text);
+	if (cause.code == FM_OK || strcmp(cause.text, driver.text) == 0)
+		return fm_context(err, "cannot save domain %s", name);
+	return fm_fail(err, cause.code, "cannot save domain %s: %.330s (%.330s)", name, cause.text, driver.text);
+}
+
+int operation_save(struct worker *w, struct fm_error *err)
+{
+	struct save s = { .worker = w, .deadline_ms = INT64_MAX / 2 };
+	const struct save_calls calls = { on_armed, on_hold, on_cut, on_released, on_stuck, &s };
+	size_t limit = w->request->buffer_bytes ? (size_t)w->request->buffer_bytes : pump_default_limit();
+	struct store_file file = { 0 };
+	int r = -1;
+
+	s.writer = stream_writer_create(w->request->stream, err);
+	if (!s.writer)
+		return -1;
+	s.pump = pump_start(limit, &(struct pump_sink){ sink, give_up, &s }, err);
+	if (s.pump)
+		r = w->ops->save(w->hv, w->request->domain.name, pump_fd(s.pump), &calls, err);
+	if (r == 0)
+		r = make_durable(&s, &file, err);
+	if (r == 0)
+		tell_saved(&s, &file);
+	else
+		r = ended(&s, r, err);
+	pump_destroy(s.pump);
+	stream_writer_abort(s.writer);
+	return r;
+}
