@@ -68,6 +68,10 @@ static void on_told(struct agent *agent, const struct fm_error *error, void *arg
 	struct job *job = job_find(agent, tell->job);
 	struct fm_error err;
 
+	if (job && !tell->ready) {
+		job->telling = false;
+		job_wake(job);
+	}
 	if (error && tell->ready && job && job->spec.restart_count == tell->restart_count) {
 		err = *error;
 		fm_context(&err, "member %u (%s) cannot tell the lead", job->rank, agent->conf.node_name);
@@ -140,6 +144,7 @@ static void group_is_running(struct group *group)
 	event_del(group->deadline);
 	fm_info("%s the group of %u runs", job_tag(group->job), group->job->spec.node_count);
 	periodic_start(group->job);
+	job_wake(group->job);
 }
 
 static void one_runs(struct group *group)

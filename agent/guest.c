@@ -161,6 +161,7 @@ void guest_fail(struct guest *g, const struct fm_error *why)
 		return;
 	fm_context(&error, "member %u (%s): %s", job->rank, job->agent->conf.node_name, steps[g->stage]);
 	tear_down(g);
+	job->telling = !job_is_lead(job);
 	job_set_state(job, JOB_FAILED, &error);
 	settle(g, &error);
 	group_tell(job, &error);
@@ -251,6 +252,8 @@ void guest_on_timer(evutil_socket_t fd, short what, void *arg)
 	(void)fd, (void)what;
 	if (g->stage == GUEST_PLANNING)
 		start_plan(g);
+	else if (g->stage == GUEST_PREPARING)
+		guest_prepare(g);
 	else if (g->stage == GUEST_LINKING)
 		guest_poll_link(g);
 	else if (g->stage == GUEST_PROBING)
@@ -271,6 +274,10 @@ void guest_running(struct guest *g)
 	guest_done done = g->released;
 	void *arg = g->released_arg;
 
+	if (g->died.code) {
+		guest_fail(g, &g->died);
+		return;
+	}
 	job->guest = NULL;
 	guest_free(g);
 	job_set_state(job, JOB_RUNNING, NULL);
@@ -329,9 +336,10 @@ void guest_died(struct job *job, const char *reason)
 	if (job->guest) {
 		if (job->guest->stage == GUEST_UNDOING)
 			return;
-		if (job->guest->stage > GUEST_BUILDING)
+		job->guest->died = error;
+		if (!job->guest->worker) /* else its own words first: it may be the worker that ended it */
 			guest_fail(job->guest, &error);
-		return; /* else the worker that builds it tells */
+		return;
 	}
 	job->guest = guest_new(job);
 	cutter_stop(job, &error);

@@ -32,6 +32,7 @@ struct guest {
 	struct json_object *request; /* the worker's */
 	void *held;                  /* the snapshot's frames, until they are in the gate */
 	size_t held_size;
+	struct fm_error died; /* the watch has said so; code FM_OK: it has not */
 	int probe_fd;
 	struct event *probe;
 	guest_done released, destroyed;
@@ -49,6 +50,7 @@ void guest_running(struct guest *g);
 void guest_undone(struct guest *g);
 
 /* guest_steps.c */
+void guest_prepare(struct guest *g);
 void guest_let_run(struct guest *g);   /* a held one: unpause, and so on up to running */
 void guest_poll_link(struct guest *g);
 void guest_probe(struct guest *g);

@@ -13,6 +13,7 @@
 #include "agent/guest_private.h"
 #include "agent/plan.h"
 
+#define ADDRESS_MS 100
 #define LINK_POLL_MS 20
 #define PROBE_MS 200 /* between attempts; an attempt may take PROBE_TRY_S */
 #define PROBE_TRY_S 2
@@ -21,7 +22,10 @@ static void start_build(struct guest *g);
 
 /* ---- prepare ------------------------------------------------------------------- */
 
-/* Two guests with one address on a bridge would answer for each other. */
+/*
+ * Two guests with one address on a bridge would answer for each other.  1: it is
+ * in use by one that is being destroyed; -1: by one that is not.
+ */
 static int check_address_free(const struct job *job, struct fm_error *err)
 {
 	struct json_object *mine = job_identity_node(job);
@@ -32,9 +36,11 @@ static int check_address_free(const struct job *job, struct fm_error *err)
 
 		if (!theirs || (other->state > JOB_RUNNING && !other->guest))
 			continue;
-		if (strcmp(fm_json_string_or(theirs, "ip", ""), ip) == 0 ||
-		    strcmp(fm_json_string_or(theirs, "mac", ""), mac) == 0)
-			return fm_fail(err, FM_BUSY, "the address %s (%s) is in use by job %u's member %u on this node",
+		if (strcmp(fm_json_string_or(theirs, "ip", ""), ip) &&
+		    strcmp(fm_json_string_or(theirs, "mac", ""), mac))
+			continue;
+		return other->guest && other->guest->stage == GUEST_UNDOING ? 1 :
+			fm_fail(err, FM_BUSY, "the address %s (%s) is in use by job %u's member %u on this node",
 				       ip, mac, other->spec.job, other->rank);
 	}
 	return 0;
@@ -78,18 +84,26 @@ static void on_prepared(struct json_object *result, const struct task_blob *blob
 		start_build(g);
 }
 
+void guest_prepare(struct guest *g)
+{
+	struct fm_error err;
+	int r = check_address_free(g->job, &err);
+
+	if (r > 0)
+		guest_set_timer(g->timer, ADDRESS_MS);
+	else if (r < 0 || !(g->task = task_start(g->job->agent, plan_member, g->job, on_prepared, g, &err)))
+		guest_fail(g, &err);
+}
+
 void guest_planned(struct job *job)
 {
 	struct guest *g = job->guest;
-	struct fm_error err;
 
 	if (!g || g->stage != GUEST_PLANNING)
 		return;
 	g->stage = GUEST_PREPARING;
 	job_set_state(job, job->restored_from.job ? JOB_RESTORING : JOB_CREATING, NULL);
-	if (check_address_free(job, &err) ||
-	    !(g->task = task_start(job->agent, plan_member, job, on_prepared, g, &err)))
-		guest_fail(g, &err);
+	guest_prepare(g);
 }
 
 /* ---- build ------------------------------------------------------------------------ */
@@ -155,6 +169,8 @@ static void on_build_ended(struct worker *w, const struct fm_error *error, void 
 	g->worker = NULL;
 	if (g->stage == GUEST_UNDOING) {
 		guest_undone(g);
+	} else if (!error && g->died.code) {
+		guest_fail(g, &g->died);
 	} else if (g->stage <= GUEST_STARTING || (g->stage == GUEST_READY && g->job->state == JOB_HELD)) {
 		if (!error)
 			fm_fail(&err, FM_FAILED, "the worker ended before its time");

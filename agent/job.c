@@ -9,6 +9,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "agent/group.h"
 #include "agent/snapshot.h"
 
 static const char *const state_names[] = {
@@ -162,9 +163,10 @@ static void answer_attach(struct job *job, struct request *req)
 
 void job_wake(struct job *job)
 {
-	if (job->state < JOB_RUNNING)
+	/* On the lead the job's script is next: it may run once all members do. */
+	if (job->state < JOB_RUNNING || (job->state == JOB_RUNNING && job_is_lead(job) && !group_running(job)))
 		return;
-	while (job->put) {
+	while (job->put && !job->telling) {
 		struct waiter *w = job->put;
 
 		job->put = w->next;

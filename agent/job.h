@@ -73,7 +73,9 @@ struct job {
 	struct snapshot *snapshot; /* on the lead: under way */
 	struct event *periodic;    /* on the lead */
 	struct outcome outcomes[JOB_OUTCOMES]; /* on the lead: newest first */
+	struct fm_snapshot_id cutting; /* on the lead: under way, for the agent after this one; n 0: none */
 	struct waiter *put, *attach, *plan;
+	bool telling; /* the lead has not heard of the failure yet: the prolog waits for that */
 	struct fm_error last_error; /* on the lead: of the last snapshot that failed; code FM_OK: none */
 
 	struct drop *drops;            /* job_drop.h */

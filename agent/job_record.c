@@ -44,6 +44,7 @@ static struct json_object *record_of(const struct job *job)
 	fm_json_set_bool(o, "checkpoint_disabled", job->checkpoint_disabled);
 	fm_json_set_bool(o, "no_runner", job->no_runner);
 	fm_json_set_int(o, "save_pid", job->save_pid);
+	fm_json_set_int(o, "cutting", job->cutting.n);
 	return o;
 }
 
@@ -97,6 +98,7 @@ static int fill(struct job *job, struct json_object *o, struct fm_error *err)
 	job->incarnation = (unsigned)fm_json_int_or(o, "incarnation", 0);
 	job->checkpoint_disabled = fm_json_bool_or(o, "checkpoint_disabled", false);
 	job->no_runner = fm_json_bool_or(o, "no_runner", false);
+	job->cutting = (struct fm_snapshot_id){ job->spec.job, (uint32_t)fm_json_int_or(o, "cutting", 0) };
 	job->save_pid = (pid_t)fm_json_int_or(o, "save_pid", 0);
 	return 0;
 }

@@ -14,6 +14,7 @@
 #include "agent/domains.h"
 #include "agent/group.h"
 #include "agent/guest.h"
+#include "agent/snapshot.h"
 #include "common/cleanup.h"
 #include "common/io.h"
 
@@ -134,8 +135,10 @@ static void recover_running(struct recovery *r, struct job *job, struct json_obj
 		fm_err("%s gate on %s: %s", job_tag(job), job->vif, err.text);
 	if (strcmp(fm_json_string_or(domain, "state", ""), "running"))
 		resume(r, job->domain);
-	if (job_is_lead(job))
+	if (job_is_lead(job)) {
+		snapshot_recover(job);
 		group_resume(job);
+	}
 	fm_info("%s found again, domain %s", job_tag(job), job->domain);
 }
 

@@ -18,6 +18,9 @@ void snapshot_create(struct job *job, const char *comment, snapshot_begun begun,
 /* The job ends or a guest has died: give up, unless it is being made whole already. */
 void snapshot_stop(struct job *job, const struct fm_error *error);
 
+/* The agent was killed during one: its members and its remains are seen to. */
+void snapshot_recover(struct job *job);
+
 /* {id, state, round, error?, started, bytes} of one under way. */
 struct json_object *snapshot_progress(const struct snapshot *s);
 /* How it ended, newest first; NULL: not known here. */

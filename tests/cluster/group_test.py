@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A group's life: created, attached to, snapshotted, ended."""
+import os
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from cluster import USER, Cluster, main, refused, test  # noqa: E402
+
+
+@test
+def create_attach_end():
+    """a group is created, attached to and ended"""
+    with Cluster(3) as c:
+        c.put(7, [1, 2, 3])
+        for rank in range(3):
+            n = c.node(rank + 1)
+            a = n.call("POST", "/v1/jobs/7/attach", {}, USER)
+            assert a["rank"] == rank and len(a["token"]) == 64 and a["port"] == 7777, a
+            assert a["address"].startswith("10.78."), a
+            assert n.job(7)["state"] == "running"
+            d = n.domain("fm-7-%d" % rank)
+            assert d["state"] == "running", d
+        c.put(7, [1, 2, 3])  # a prolog that runs twice
+        c.delete(7, [1, 2, 3])
+        for rank in range(3):
+            assert c.node(rank + 1).domain("fm-7-%d" % rank) is None
+            refused(3, c.node(rank + 1).job, 7)
+        c.delete(7, [1, 2, 3])
+
+
+@test
+def whole():
+    """a snapshot is made, shown and listed; a second one at once is busy"""
+    with Cluster(3) as c:
+        c.put(8, [1, 2, 3])
+        c.node(2).inject("save.begin=delay:300")
+        first = c.begin(8, 2, comment="by hand")
+        assert first == "8.1"
+        refused(8, c.begin, 8, 3)
+        s = c.ended(first, 3)
+        assert s["state"] == "whole" and len(s["members"]) == 3, s
+        assert [m["node"] for m in s["members"]] == ["n1", "n2", "n3"]
+        assert c.files(8) == ["8/1/manifest.json", "8/1/member-0.zst", "8/1/member-1.zst", "8/1/member-2.zst"], c.files(8)
+        assert c.snapshot(8, 1)["snapshot"] == "8.2"
+        ids = [x["snapshot"] for x in c.node(1).call("GET", "/v1/snapshots?job=8", uid=USER)["snapshots"]]
+        assert ids == ["8.1", "8.2"], ids
+        assert c.node(3).call("GET", "/v1/snapshots/8", uid=USER)["snapshot"] == "8.2"
+        assert c.node(1).call("POST", "/v1/snapshots/8.1/verify", {}, USER)["ok"] is True
+        assert "echo job 8" in c.node(2).call("GET", "/v1/snapshots/8/script", uid=USER)["script"]
+        c.node(1).call("DELETE", "/v1/snapshots/8.1", uid=USER)
+        refused(3, c.node(1).call, "GET", "/v1/snapshots/8.1")
+        c.all_run(8, [1, 2, 3])
+
+
+if __name__ == "__main__":
+    main()

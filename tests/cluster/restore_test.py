@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A restored group is one group: elsewhere, together, or not at all."""
+import json
+import os
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from cluster import OTHER, USER, Cluster, Refused, main, refused, test, wait_for  # noqa: E402
+
+
+def ask(c, i, job):
+    return c.node(i).call("POST", "/v1/jobs/%d/attach" % job, {}, USER)
+
+
+@test
+def elsewhere():
+    """restart-from on other nodes: same identity, same memory, another job's name"""
+    with Cluster(4) as c:
+        c.put(30, [1, 2])
+        before = ask(c, 1, 30)
+        seeds = [c.node(i + 1).domain("fm-30-%d" % i) for i in range(2)]
+        c.snapshot(30, 1)
+        c.delete(30, [1, 2])
+        c.put(31, [3, 4], restart_from="30")
+        after = ask(c, 3, 31)
+        assert (after["address"], after["token"]) == (before["address"], before["token"])
+        assert after["restored_from"] == "30.1"
+        for rank in range(2):
+            d = c.node(rank + 3).domain("fm-31-%d" % rank)
+            assert d["state"] == "running" and d["seed"] == seeds[rank]["seed"], d
+        assert c.node(3).job(31)["restored_from"] == "30.1"
+        assert c.snapshot(31, 3)["snapshot"] == "31.1"
+
+
+@test
+def requeued():
+    """requeued under the same id: its own newest snapshot, whatever it began from; none: afresh"""
+    with Cluster(3) as c:
+        c.put(32, [1, 2])
+        c.delete(32, [1, 2])
+        c.put(32, [2, 3], restart_count=1)
+        assert "restored_from" not in c.node(2).job(32)
+        c.snapshot(32, 2)
+        c.snapshot(32, 2)
+        c.delete(32, [2, 3])
+        c.put(32, [3, 1], restart_count=2, restart_from="99.9")
+        j = c.node(1).job(32)
+        assert (j["restored_from"], j["incarnation"], j["rank"]) == ("32.2", 2, 1), j
+        # the incarnation before was never ended here: the new one replaces it
+        c.put(32, [1, 3], restart_count=3)
+        assert c.node(1).job(32)["rank"] == 0 and c.node(1).domain("fm-32-1") is None
+        assert isinstance(c.put_each(32, [1, 3], restart_count=2)[0], Refused)
+
+
+def none_left(c, job, nodes):
+    for rank, i in enumerate(nodes):
+        wait_for("fm-%d-%d gone" % (job, rank), lambda: c.node(i).domain("fm-%d-%d" % (job, rank)) is None)
+        assert c.node(i).job(job)["state"] == "failed"
+
+
+def all_refuse(c, job, nodes, code, *words, **more):
+    for r in c.put_each(job, nodes, **more):
+        assert isinstance(r, Refused) and r.code == code, r
+        for word in words:
+            assert word in r.text, r.text
+    none_left(c, job, nodes)
+    for i in nodes:
+        text = refused(code, ask, c, i, job)
+        assert words[0] in text, text
+
+
+@test
+def one_fails():
+    """one member cannot be restored: none runs, all say which and why"""
+    with Cluster(4) as c:
+        c.put(33, [1, 2, 3])
+        c.snapshot(33, 1)
+        c.delete(33, [1, 2, 3])
+        c.node(3).inject("restore=fail:no room at the inn")
+        all_refuse(c, 34, [4, 3, 2], 1, "member 1 (n3)", "no room at the inn", restart_from="33.1")
+        c.delete(34, [4, 3, 2])
+        c.node(3).inject("restore=kill")
+        all_refuse(c, 35, [4, 3, 2], 1, "member 1 (n3)", restart_from="33.1")
+        c.node(3).inject("release=fail:stuck")  # after others were let go
+        for r in c.put_each(36, [4, 3, 2], restart_from="33.1")[:2]:
+            assert isinstance(r, Refused) and "stuck" in r.text, r
+        none_left(c, 36, [4, 3, 2])
+        c.node(3).inject("")
+        c.put(37, [4, 3, 2], restart_from="33.1")
+
+
+@test
+def held_together():
+    """no member runs before all are ready"""
+    with Cluster(3) as c:
+        c.put(38, [1, 2, 3])
+        c.snapshot(38, 1)
+        c.delete(38, [1, 2, 3])
+        c.node(2).inject("restore=delay:1500")
+        puts = [c.pool.submit(c.put, 39, [1, 2, 3], restart_from="38")]
+        wait_for("n1 held", lambda: state(c, 1, 39) == "held")
+        wait_for("n3 held", lambda: state(c, 3, 39) == "held")
+        assert c.node(1).state("fm-39-0") == "paused" and c.node(3).state("fm-39-2") == "paused"
+        refused(8, c.begin, 39, 1)
+        puts[0].result()
+        c.all_run(39, [1, 2, 3])
+
+
+def state(c, i, job):
+    try:
+        return c.node(i).job(job)["state"]
+    except Refused:
+        return None
+
+
+@test
+def late():
+    """a member that is late: the lead gives up and names it; an absent one, too"""
+    with Cluster(3, CreateTimeout="2s") as c:
+        c.put(40, [1, 2])
+        c.snapshot(40, 1)
+        c.delete(40, [1, 2])
+        c.node(3).inject("restore=delay:6000")
+        r = c.put_each(41, [1, 3], restart_from="40")
+        assert "member 1 (n3)" in r[0].text and r[0].code == 7, r[0]
+        wait_for("the VM's end", lambda: c.node(1).domain("fm-41-0") is None)
+        try:  # rank 1's prolog never comes
+            c.node(1).call("PUT", "/v1/jobs/42/member", c.spec(42, [1, 2]))
+            raise AssertionError("it ran alone")
+        except Refused as e:
+            assert "member 1 (n2)" in e.text and e.code == 7, e
+        wait_for("the VM's end", lambda: c.node(1).domain("fm-42-0") is None)
+
+
+@test
+def damaged():
+    """a damaged byte: nothing starts, the member is named"""
+    with Cluster(4) as c:
+        c.put(43, [1, 2])
+        c.snapshot(43, 1)
+        c.delete(43, [1, 2])
+        path = os.path.join(c.store, "43", "1", "member-1.zst")
+        with open(path, "r+b") as f:
+            f.seek(os.path.getsize(path) // 2)
+            b = f.read(1)
+            f.seek(-1, 1)
+            f.write(bytes([b[0] ^ 1]))
+        v = c.node(4).call("POST", "/v1/snapshots/43.1/verify", {}, USER)
+        assert v["ok"] is False and [m["ok"] for m in v["members"]] == [True, False], v
+        all_refuse(c, 44, [3, 4], 5, "member 1 (n4)", restart_from="43.1")
+
+
+@test
+def not_theirs():
+    """another user's snapshot, one that is not there, too few nodes: the right refusal"""
+    with Cluster(3) as c:
+        c.put(45, [1, 2])
+        c.snapshot(45, 1)
+        c.delete(45, [1, 2])
+        for job, code, more in ((46, 4, {"restart_from": "45.1", "uid": OTHER}), (47, 3, {"restart_from": "45.9"}),
+                                (48, 3, {"restart_from": "99"})):
+            for r in c.put_each(job, [1, 2], **more):
+                assert isinstance(r, Refused) and r.code == code, r
+            none_left(c, job, [1, 2])
+        r = c.put_each(49, [3], restart_from="45.1")[0]
+        assert isinstance(r, Refused) and r.code == 6 and "--nodes=2" in r.text, r
+
+
+@test
+def same_address():
+    """a restored group whose address is in use on the node: refused, the other runs on"""
+    with Cluster(2) as c:
+        c.put(50, [1, 2])
+        c.snapshot(50, 1)
+        for r in c.put_each(51, [1, 2], restart_from="50"):
+            assert isinstance(r, Refused) and r.code == 8 and "in use by job 50" in r.text, r
+        c.all_run(50, [1, 2])
+
+
+@test
+def killed_while_restoring():
+    """an agent killed while its member is held: the whole group is given up; restarted it has no guest"""
+    for victim in (1, 2):
+        with Cluster(3) as c:
+            c.put(52, [1, 2])
+            c.snapshot(52, 1)
+            c.delete(52, [1, 2])
+            other = 3 - victim
+            c.node(other).inject("restore=delay:1500")
+            puts = [c.pool.submit(c.node(i).call, "PUT", "/v1/jobs/53/member", c.spec(53, [1, 2], restart_from="52"))
+                    for i in (1, 2)]
+            wait_for("held", lambda: state(c, victim, 53) == "held")
+            c.node(victim).kill()
+            c.node(victim).start()
+            j = c.node(victim).job(53)
+            assert j["state"] == "failed" and "restarted" in j["error"], j
+            try:
+                puts[other - 1].result()
+                raise AssertionError("the other runs alone")
+            except Refused as e:
+                assert "restarted" in e.text and "member %d" % (victim - 1) in e.text, e.text
+            none_left(c, 53, [1, 2])
+
+
+if __name__ == "__main__":
+    main()
