@@ -12,7 +12,15 @@
 
 static int parse_op(struct request *r, struct json_object *root, struct fm_error *err)
 {
-	static const char *const names[] = { "create", "save", "restore", "destroy", "resume", "list", "watch" };
+	static const char *const names[] = {
+		[OP_CREATE] = "create",
+		[OP_SAVE] = "save",
+		[OP_RESTORE] = "restore",
+		[OP_DESTROY] = "destroy",
+		[OP_RESUME] = "resume",
+		[OP_LIST] = "list",
+		[OP_WATCH] = "watch",
+	};
 	const char *op;
 
 	if (fm_json_string(root, "op", &op, err) < 0)
