@@ -83,17 +83,13 @@ static unsigned order_in_turn(struct member *m, enum cut_round round)
 
 static unsigned order(struct member *m, enum cut_round round)
 {
-	unsigned actions = 0;
-
-	if (m->waiting) /* the lead has given up on the one before */
-		actions |= answer(m, false);
-	m->waiting = true;
+	m->waiting = true; /* one that still waits is forgotten: the lead has given up on it */
 	m->order = round;
 	if (m->state == MEMBER_VOTED || m->state == MEMBER_ABORTED)
-		return actions | answer(m, round == CUT_ABORT);
+		return answer(m, round == CUT_ABORT);
 	if (m->state == MEMBER_UNDOING)
-		return actions | (round == CUT_ABORT ? 0 : answer(m, false));
-	return actions | order_in_turn(m, round);
+		return round == CUT_ABORT ? 0 : answer(m, false);
+	return order_in_turn(m, round);
 }
 
 /* Guest runs and gate open: the rest is the disk's. */

@@ -14,7 +14,8 @@
  *     ──▶ UNDOING (open the gate, worker aborts or is killed, guest resumed) ──▶ ABORTED
  *
  * Promises: once not IDLE it ends in VOTED or ABORTED; in both the gate is open
- * and the guest runs.  Yes to commit is said only when the gate held without a
+ * and the guest runs.  An order gets one answer, unless another
+ * takes its place. Yes to commit is said only when the gate held without a
  * break from `gate` to `release` and everything is durable.  The lease runs from
  * `gate` until the guest runs again, whatever the lead does.
  */
