@@ -622,10 +622,7 @@ void cutter_order(struct job *job, const struct fm_snapshot_id *id, enum cut_rou
 		done(round == CUT_ABORT ? empty : NULL, round == CUT_ABORT ? NULL : &err, arg);
 		return;
 	}
-	if (c->done) { /* the lead has given up on the order before */
-		c->m.waiting = false;
-		answer(c, false);
-	}
+	answer(c, false); /* the lead has given up on the order before, if one waits */
 	c->done = done;
 	c->arg = arg;
 	queue_event(c, MEMBER_EV_ORDER, round);

@@ -34,3 +34,13 @@ fermatad_CFLAGS = $(AM_CFLAGS) $(FM_PIE_CFLAGS) $(JSON_CFLAGS) $(CURL_CFLAGS) $(
 fermatad_LDFLAGS = $(AM_LDFLAGS) $(FM_PIE_LDFLAGS)
 fermatad_LDADD = libagent.la libcut.la libgate.la libfm_store.la libfermata.la \
 	$(JSON_LIBS) $(CURL_LIBS) $(MHD_LIBS) $(EVENT_LIBS) $(SYSTEMD_LIBS)
+
+# Real agents on loopback with simulated domains; they say why when they cannot run (exit 77).
+cluster_tests = \
+	tests/cluster/abort_test.py \
+	tests/cluster/daemon_test.py \
+	tests/cluster/group_test.py \
+	tests/cluster/restore_test.py
+dist_check_SCRIPTS += $(cluster_tests)
+TESTS += $(cluster_tests)
+EXTRA_DIST += tests/cluster/cluster.py

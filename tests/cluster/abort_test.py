@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A failed snapshot never harms the job: whatever fails, wherever, all VMs run and nothing is visible."""
 import os
@@ -5,6 +6,7 @@ import signal
 import sys
 import threading
 
+sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from cluster import USER, Cluster, Refused, main, refused, test, wait_for  # noqa: E402
 

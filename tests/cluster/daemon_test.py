@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The daemon itself: who may call what, its periodic snapshots, its end and return."""
 import http.client
@@ -7,6 +8,7 @@ import signal
 import subprocess
 import sys
 
+sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from cluster import OTHER, USER, Cluster, Refused, main, refused, test, wait_for  # noqa: E402
 

@@ -1,8 +1,10 @@
+#!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A group's life: created, attached to, snapshotted, ended."""
 import os
 import sys
 
+sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from cluster import USER, Cluster, main, refused, test  # noqa: E402
 

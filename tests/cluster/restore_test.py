@@ -1,9 +1,11 @@
+#!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A restored group is one group: elsewhere, together, or not at all."""
 import json
 import os
 import sys
 
+sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from cluster import OTHER, USER, Cluster, Refused, main, refused, test, wait_for  # noqa: E402
 
