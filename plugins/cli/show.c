@@ -85,7 +85,9 @@ static int print_snapshot(struct json_object *s, struct fm_error *err)
 	print_field("Error", strdup(print_text_at(s, "error")));
 	print_field("Created", text_time(print_text_at(s, "created")));
 	print_field("Comment", strdup(print_text_at(s, "comment")));
-	print_field("Job", fm_format("%s, of %s", print_text_at(job, "name"), print_text_at(job, "user")));
+	print_field("Job", fm_format("%lld%s%s, of %s", (long long)fm_json_int_or(job, "job", 0),
+				     *print_text_at(job, "name") ? " " : "", print_text_at(job, "name"),
+				     print_text_at(job, "user")));
 	print_field("Nodes", print_names(print_at(job, "nodes")));
 	print_field("Image", strdup(print_text_at(job, "image")));
 	print_field("Took", ms_at(s, "create_ms"));
@@ -107,6 +109,7 @@ static void print_job(struct json_object *job)
 	print_field("Job", fm_format("%lld, of %s", (long long)fm_json_int_or(job, "job", 0), print_text_at(job, "user")));
 	print_field("State", strdup(print_text_at(job, "state")));
 	print_field("Error", strdup(print_text_at(job, "error")));
+	print_field("Last error", strdup(print_text_at(job, "last_error")));
 	print_field("Nodes", print_names(print_at(job, "nodes")));
 	print_field("Lead", strdup(print_text_at(job, "lead")));
 	print_field("Image", strdup(print_text_at(job, "image")));
@@ -118,8 +121,9 @@ static void print_job(struct json_object *job)
 	if (fm_json_bool_or(job, "checkpoint_disabled", false))
 		print_field("Snapshots", strdup("disabled"));
 	if (snapshot)
-		print_field("Snapshots", fm_format("%s: %s %s", print_text_at(snapshot, "id"),
-						   print_text_at(snapshot, "state"), print_text_at(snapshot, "error")));
+		print_field("Snapshot", fm_format("%s %s, %s", print_text_at(snapshot, "id"), print_text_at(snapshot, "state"),
+						  *print_text_at(snapshot, "error") ? print_text_at(snapshot, "error") :
+										       print_text_at(snapshot, "round")));
 	putchar('\n');
 }
 
