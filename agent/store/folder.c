@@ -194,32 +194,51 @@ static int sweep_leftovers(const char *store, const char *job_dir, const struct 
 			rc = rc ? 0 : bury(store, &id, err);
 	}
 	folder_numbers_dispose(&numbers);
-	return rc < 0 ? -1 : sweep_gone(job_dir, err);
+	return sweep_gone(job_dir, err) < 0 ? -1 : rc;
 }
 
-/* mkdir decides who has a number, on any file system. */
+/* The highest number there is, 0 for none. */
+static int highest_number(const char *job_dir, uint32_t *n_r, struct fm_error *err)
+{
+	struct folder_numbers numbers;
+	int rc = folder_numbers(job_dir, &numbers, err);
+
+	*n_r = numbers.count ? numbers.values[numbers.count - 1] : 0;
+	folder_numbers_dispose(&numbers);
+	return rc;
+}
+
+/*
+ * mkdir decides who has a number, on any file system.  But what we took for the
+ * next may have been taken, passed by a higher one and swept since we looked:
+ * then the higher one, which nobody removes, is still there to tell.
+ */
 static int take_number(const char *store, const char *job_dir, struct fm_snapshot_id *id,
 		       struct fm_error *err)
 {
-	struct folder_numbers numbers;
+	uint32_t highest;
 
-	if (folder_numbers(job_dir, &numbers, err) < 0) {
-		folder_numbers_dispose(&numbers);
-		return -1;
-	}
-	id->n = numbers.count ? numbers.values[numbers.count - 1] : 0;
-	folder_numbers_dispose(&numbers);
-	for (int i = 0; i < BEGIN_TRIES && id->n < UINT32_MAX; i++) {
+	for (int i = 0; i < BEGIN_TRIES; i++) {
 		FM_AUTO_FREE char *path = NULL;
 
-		id->n++;
+		if (highest_number(job_dir, &highest, err) < 0)
+			return -1;
+		if (highest == UINT32_MAX)
+			break;
+		id->n = highest + 1;
 		path = store_snapshot_dir(store, id);
 		if (!path)
 			return fm_fail(err, FM_FAILED, "out of memory");
-		if (mkdir(path, 0700) == 0)
-			return fm_fsync_dir(job_dir, err);
-		if (errno != EEXIST)
+		if (mkdir(path, 0700) < 0) {
+			if (errno == EEXIST)
+				continue;
 			return fm_fail(err, FM_FAILED, "cannot make %s: %s", path, strerror(errno));
+		}
+		if (highest_number(job_dir, &highest, err) < 0)
+			return -1;
+		if (highest == id->n)
+			return fm_fsync_dir(job_dir, err);
+		rmdir(path); /* what is left of it the next begin sweeps */
 	}
 	return fm_fail(err, FM_FAILED, "%s: no free snapshot number", job_dir);
 }
@@ -228,11 +247,14 @@ int store_begin(const char *store, uint32_t job, struct fm_snapshot_id *id_r, st
 {
 	FM_AUTO_FREE char *job_dir = folder_job(store, job, err);
 	struct fm_snapshot_id id = { .job = job };
+	struct fm_error ignored;
 
 	if (!job_dir || fm_mkdir_all(job_dir, 0700, err) < 0 || fm_fsync_dir(store, err) < 0)
 		return -1;
-	if (take_number(store, job_dir, &id, err) < 0 || sweep_leftovers(store, job_dir, &id, err) < 0)
+	if (take_number(store, job_dir, &id, err) < 0)
 		return -1;
+	/* What cannot be swept (NFS keeps a file that is still open) is the next one's to sweep. */
+	sweep_leftovers(store, job_dir, &id, &ignored);
 	*id_r = id;
 	return 0;
 }
@@ -263,18 +285,13 @@ static int dispose(const char *store, const struct fm_snapshot_id *id, struct fm
 {
 	FM_AUTO_FREE char *job_dir = folder_job(store, id->job, err);
 	FM_AUTO_FREE char *dir = store_snapshot_dir(store, id);
-	struct folder_numbers numbers;
-	bool highest;
+	uint32_t highest;
 
 	if (!job_dir || !dir)
 		return fm_fail(err, FM_FAILED, "out of memory");
-	if (folder_numbers(job_dir, &numbers, err) < 0) {
-		folder_numbers_dispose(&numbers);
+	if (highest_number(job_dir, &highest, err) < 0)
 		return -1;
-	}
-	highest = numbers.count && numbers.values[numbers.count - 1] == id->n;
-	folder_numbers_dispose(&numbers);
-	return highest ? clear(dir, err) : bury(store, id, err);
+	return highest == id->n ? clear(dir, err) : bury(store, id, err);
 }
 
 static int check_id(const struct fm_snapshot_id *id, struct fm_error *err)
