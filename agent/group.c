@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/fence.h"
 #include "agent/guest.h"
 #include "agent/message.h"
 #include "agent/peers.h"
@@ -23,6 +24,7 @@ struct group {
 	struct job *job;
 	enum group_state state;
 	struct task *task;
+	struct fence *fence;
 	struct event *deadline;
 	bool *ready;
 	unsigned ready_count, running_count;
@@ -131,6 +133,7 @@ static void group_abort(struct group *group, const struct fm_error *error)
 	group->state = GROUP_ABORTED;
 	event_del(group->deadline);
 	task_cancel(fm_steal_ptr(&group->task));
+	fence_cancel(fm_steal_ptr(&group->fence));
 	drop_releases(group);
 	fm_warning("%s the group is given up: %s", job_tag(job), why.text);
 	tell_all(job, &why, false, 0);
@@ -246,7 +249,7 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg)
 
 static void answer_plans(struct job *job)
 {
-	while (job->plan && job->planned) {
+	while (job->plan && job->planned && job->group && job->group->state > GROUP_PLANNING) {
 		struct waiter *w = job->plan;
 		struct json_object *o = json_object_new_object();
 		char id[24];
@@ -267,12 +270,32 @@ static void answer_plans(struct job *job)
 	}
 }
 
+/* Nobody else is this group: it may be made. */
+static void on_fenced(const struct fm_error *error, void *arg)
+{
+	struct group *group = arg;
+	struct job *job = group->job;
+
+	group->fence = NULL;
+	if (error) {
+		group_abort(group, error);
+		return;
+	}
+	group->state = GROUP_WAITING;
+	if (job->restored_from.job)
+		fm_info("%s restores %u.%u, incarnation %u", job_tag(job), job->restored_from.job,
+			job->restored_from.n, job->incarnation);
+	guest_planned(job);
+	answer_plans(job);
+}
+
 static void on_decided(struct json_object *result, const struct task_blob *blob, const struct fm_error *error,
 		       void *arg)
 {
 	struct group *group = arg;
 	struct job *job = group->job;
 	const char *script_error;
+	struct json_object *fence;
 	struct fm_error err;
 
 	(void)blob;
@@ -285,12 +308,11 @@ static void on_decided(struct json_object *result, const struct task_blob *blob,
 	if (script_error)
 		fm_warning("%s the script is not kept: %s", job_tag(job), script_error);
 	free(fm_steal_ptr(&job->spec.script));
-	group->state = GROUP_WAITING;
-	if (job->restored_from.job)
-		fm_info("%s restores %u.%u, incarnation %u", job_tag(job), job->restored_from.job,
-			job->restored_from.n, job->incarnation);
-	guest_planned(job);
-	answer_plans(job);
+	fence = json_object_object_get(result, "fence");
+	if (fence)
+		group->fence = fence_start(job, fence, on_fenced, group);
+	else
+		on_fenced(NULL, group);
 }
 
 static struct group *group_new(struct job *job)
@@ -337,6 +359,7 @@ void group_destroy(struct job *job)
 		return;
 	job->group = NULL;
 	task_cancel(group->task);
+	fence_cancel(group->fence);
 	drop_releases(group);
 	event_free(group->deadline);
 	free(group->ready);

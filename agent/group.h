@@ -4,7 +4,7 @@
  *
  * On the lead:
  *
- *	planning ──▶ waiting ──all ready──▶ releasing ──all run──▶ running
+ *	planning, fencing ──▶ waiting ──all ready──▶ releasing ──all run──▶ running
  *	     └──────────┴── one failed, or late ──┴──▶ aborted
  *
  * A member reports `ready` (created and answering, or restored, paused and

@@ -370,6 +370,8 @@ void guest_destroy(struct job *job, guest_done done, void *arg)
 	}
 	job->guest->destroyed = done;
 	job->guest->destroyed_arg = arg;
+	if (job->state < JOB_RUNNING)
+		group_tell(job, &error); /* the others wait for this one */
 	settle(job->guest, &error);
 	tear_down(job->guest);
 }

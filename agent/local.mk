@@ -6,6 +6,7 @@ libagent_la_SOURCES = \
 	agent/child.c agent/child.h \
 	agent/cutter.c agent/cutter.h \
 	agent/domains.c agent/domains.h \
+	agent/fence.c agent/fence.h \
 	agent/forward.c agent/forward.h \
 	agent/group.c agent/group.h \
 	agent/guest.c agent/guest.h agent/guest_private.h agent/guest_steps.c \
@@ -19,6 +20,7 @@ libagent_la_SOURCES = \
 	agent/plan.c agent/plan.h \
 	agent/recover.c agent/recover.h \
 	agent/routes.c agent/routes.h agent/routes_job.c agent/routes_snapshot.c \
+	agent/routes_status.c \
 	agent/server.c agent/server.h \
 	agent/snapshot.c agent/snapshot.h \
 	agent/spec.c agent/spec.h \

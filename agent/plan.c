@@ -10,6 +10,7 @@
 
 #include "agent/store/store.h"
 #include "common/cleanup.h"
+#include "common/hostlist.h"
 #include "common/io.h"
 
 #define HELD_MAX (512u << 20)
@@ -85,6 +86,33 @@ static struct json_object *new_identity(const struct job *job, struct fm_error *
 	return fm_steal_ptr(&o);
 }
 
+static void add_node(struct json_object *list, const struct job *job, const char *name)
+{
+	if (spec_rank(&job->spec, name) >= 0)
+		return; /* they see for themselves */
+	for (size_t i = 0; i < json_object_array_length(list); i++)
+		if (strcmp(json_object_get_string(json_object_array_get_idx(list, i)), name) == 0)
+			return;
+	json_object_array_add(list, json_object_new_string(name));
+}
+
+/* Where the group was, and wherever else there is an agent. */
+static struct json_object *fence_nodes(const struct job *job, struct json_object *manifest)
+{
+	struct json_object *list = json_object_new_array();
+	struct json_object *old = json_object_object_get(json_object_object_get(manifest, "job"), "nodes");
+	struct fm_hostlist agents;
+	struct fm_error err;
+
+	for (size_t i = 0; old && i < json_object_array_length(old); i++)
+		add_node(list, job, json_object_get_string(json_object_array_get_idx(old, i)));
+	if (fm_hostlist_parse(&agents, job->agent->conf.agents, &err) == 0)
+		for (size_t i = 0; i < agents.count; i++)
+			add_node(list, job, agents.names[i]);
+	fm_hostlist_dispose(&agents);
+	return list;
+}
+
 int plan_decide(void *arg, struct json_object *result, struct task_blob *blob, struct fm_error *err)
 {
 	const struct job *job = arg;
@@ -113,6 +141,8 @@ int plan_decide(void *arg, struct json_object *result, struct task_blob *blob, s
 	if (!identity)
 		return -1;
 	json_object_object_add(result, "identity", identity);
+	if (manifest || job->spec.restart_count)
+		json_object_object_add(result, "fence", fence_nodes(job, manifest));
 	fm_json_set_string(result, "token", fm_json_string_or(identity, "token", ""));
 	fm_json_set_int(result, "incarnation", job->spec.restart_count);
 	fm_json_set_int(result, "members", job->spec.node_count);

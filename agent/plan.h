@@ -12,7 +12,8 @@
 
 /*
  * arg: the lead's struct job. Stores its script, picks the snapshot, if any, and
- * gives {restore: "J.n"|null, incarnation, members, identity, script_error?}.
+ * gives {restore: "J.n"|null, incarnation, members, identity, script_error?,
+ * fence?: nodes where somebody may still be this group (fence.h)}.
  * FM_NOT_FOUND, FM_CORRUPT: no such snapshot; FM_DENIED: another user's;
  * FM_INCOMPATIBLE: it does not fit the job's nodes.
  */

@@ -6,37 +6,12 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <sys/statvfs.h>
 
-#include "agent/job.h"
 
 enum access {
 	ANYONE, /* proven, whoever it is; the handler shows only what is theirs */
 	ROOT,   /* Slurm's prolog and epilog, other agents */
 };
-
-static void route_status(struct request *req, const struct fm_snapshot_id *id)
-{
-	struct agent *agent = req->agent;
-	struct json_object *o = json_object_new_object(), *jobs = json_object_new_array();
-	struct json_object *store = json_object_new_object();
-	struct statvfs fs;
-
-	(void)id;
-	fm_json_set_string(o, "version", PACKAGE_VERSION);
-	fm_json_set_string(o, "node", agent->conf.node_name);
-	fm_json_set_string(o, "hypervisor", agent->conf.hypervisor);
-	fm_json_set_string(o, "gate", agent->conf.gate);
-	fm_json_set_double(o, "uptime_s", (double)((agent_now_ns() - agent->started_ns) / 1000000) / 1000.0);
-	for (struct job *job = agent->jobs; job; job = job->next)
-		json_object_array_add(jobs, json_object_new_int64(job->spec.job));
-	json_object_object_add(o, "jobs", jobs);
-	fm_json_set_string(store, "dir", agent->conf.store_dir);
-	if (statvfs(agent->conf.store_dir, &fs) == 0)
-		fm_json_set_int(store, "free_bytes", (int64_t)fs.f_bavail * (int64_t)fs.f_frsize);
-	json_object_object_add(o, "store", store);
-	request_reply(req, 200, o);
-}
 
 /* {J}: a job's number; {S}: a snapshot's id, or a job's number for its newest. */
 static const struct route {
@@ -57,6 +32,7 @@ static const struct route {
 	{ "POST", "/v1/jobs/", "/ready", 'J', ROOT, route_ready },
 	{ "POST", "/v1/jobs/", "/release", 'J', ROOT, route_release },
 	{ "POST", "/v1/jobs/", "/abort", 'J', ROOT, route_abort },
+	{ "POST", "/v1/jobs/", "/fence", 'J', ROOT, route_fence },
 	{ "POST", "/v1/jobs/", "/cut", 'J', ROOT, route_cut },
 	{ "GET", "/v1/snapshots", "", 0, ANYONE, route_snapshots },
 	{ "GET", "/v1/snapshots/", "", 'S', ANYONE, route_snapshot },

@@ -14,6 +14,9 @@ void routes_dispatch(struct request *req);
 /* A handler gets the id in its path: {job, 0} for /jobs/J, {job, n} for /snapshots/J.n. */
 typedef void (*route_handler)(struct request *req, const struct fm_snapshot_id *id);
 
+/* routes_status.c */
+void route_status(struct request *req, const struct fm_snapshot_id *id);
+
 /* routes_job.c */
 void route_jobs(struct request *req, const struct fm_snapshot_id *id);
 void route_job(struct request *req, const struct fm_snapshot_id *id);
@@ -23,6 +26,7 @@ void route_attach(struct request *req, const struct fm_snapshot_id *id);
 void route_plan(struct request *req, const struct fm_snapshot_id *id);
 void route_ready(struct request *req, const struct fm_snapshot_id *id);
 void route_release(struct request *req, const struct fm_snapshot_id *id);
+void route_fence(struct request *req, const struct fm_snapshot_id *id);
 void route_abort(struct request *req, const struct fm_snapshot_id *id);
 
 /* routes_snapshot.c */

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "agent/fence.h"
 #include "agent/group.h"
 #include "agent/guest.h"
 #include "agent/job.h"
@@ -272,4 +273,9 @@ void route_abort(struct request *req, const struct fm_snapshot_id *id)
 		guest_abort(job, &err);
 	else if (job->state == JOB_RUNNING)
 		job_set_error(job, &err);
+}
+
+void route_fence(struct request *req, const struct fm_snapshot_id *id)
+{
+	fence_request(req, id->job);
 }

@@ -258,6 +258,7 @@ struct worker *worker_start(struct agent *agent, const char *tag, struct json_ob
 			    int64_t deadline_ms, const struct worker_events *events, void *arg,
 			    struct fm_error *err)
 {
+	static const char *const levels[] = { "error", "warning", "info", "debug" };
 	struct worker *w = worker_new(agent, tag, request);
 
 	if (!w) {
@@ -275,6 +276,7 @@ struct worker *worker_start(struct agent *agent, const char *tag, struct json_ob
 		bufferevent_enable(w->io, EV_READ | EV_WRITE);
 		bufferevent_enable(w->log, EV_READ);
 		fm_json_set_string(request, "driver", agent->conf.hypervisor);
+		fm_json_set_string(request, "log_level", levels[agent->conf.log_level]);
 		send_line(w, request);
 		set_timer(w->deadline, deadline_ms);
 		fm_debug("%s worker %s: started, pid %d", w->tag, w->op, (int)w->pid);

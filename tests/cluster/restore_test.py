@@ -180,6 +180,22 @@ def same_address():
 
 
 @test
+def fenced():
+    """requeued elsewhere while the old incarnation still runs: it is destroyed; another job's is in the way"""
+    with Cluster(5, Agents="n[1-5]") as c:
+        c.put(54, [1, 2])
+        c.snapshot(54, 1)
+        for r in c.put_each(55, [3, 4], restart_from="54"):
+            assert isinstance(r, Refused) and r.code == 8 and "in use by job 54" in r.text, r
+        c.all_run(54, [1, 2])
+        c.node(5).kill()  # a dead node keeps nobody from going on
+        c.put(54, [3, 4], restart_count=1)
+        assert c.node(1).domain("fm-54-0") is None and c.node(2).domain("fm-54-1") is None
+        assert c.node(3).job(54)["restored_from"] == "54.1"
+        refused(3, c.node(1).job, 54)
+
+
+@test
 def killed_while_restoring():
     """an agent killed while its member is held: the whole group is given up; restarted it has no guest"""
     for victim in (1, 2):
