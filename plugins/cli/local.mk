@@ -30,3 +30,7 @@ uninstall-bash-completion:
 .PHONY: install-bash-completion uninstall-bash-completion
 dist_check_SCRIPTS += tests/cli/completion_test
 TESTS += tests/cli/completion_test
+
+# The command with real agents (tests/cluster/cluster.py).
+dist_check_SCRIPTS += tests/cluster/command_test.py
+TESTS += tests/cluster/command_test.py

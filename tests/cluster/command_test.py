@@ -1,0 +1,209 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The `fermata` command with real agents: as the job's owner, another user, an admin; on a node and on a host without an agent."""
+import json
+import os
+import subprocess
+import sys
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from cluster import OTHER, USER, Cluster, main, test, wait_for  # noqa: E402
+
+FERMATA = os.environ.get("FERMATA", os.path.abspath("fermata"))
+NODES = [1, 2, 3]
+
+
+class Run:
+    """One run of the command: code, out, err."""
+
+    def __init__(self, conf, *args, uid=USER, start_only=False):
+        def become():
+            os.setgroups([])
+            os.setresgid(uid, uid, uid)
+            os.setresuid(uid, uid, uid)
+        self.args = args
+        self.process = subprocess.Popen([FERMATA, *args], env={"FERMATA_CONF": conf, "LC_ALL": "C.UTF-8", "TZ": "UTC"},
+                                        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                        text=True, preexec_fn=become, cwd="/")
+        if not start_only:
+            self.end()
+
+    def end(self, timeout=90):
+        self.out, self.err = self.process.communicate(timeout=timeout)
+        self.code = self.process.returncode
+        return self
+
+    def exits(self, code):
+        assert self.code == code, "%s: exit %d, not %d\n%s\n%s" % (self.args, self.code, code, self.out, self.err)
+        return self
+
+    def json(self):
+        self.exits(0)
+        return json.loads(self.out)
+
+
+def login_host(c):
+    """The configuration of a host that has no agent."""
+    path = os.path.join(c.dir, "login.conf")
+    with open(path, "w") as f:
+        f.write("Agents=n[1-3]\nSocket=%s/nothing\nPort=%d\nMungeSocket=%s\nNodeAddr=%s\n" % (
+            c.dir, c.port, c.munge, ",".join("n%d=%s" % (i, c.address(i)) for i in c.numbers)))
+    return path
+
+
+@test
+def life():
+    """create, list, show, verify, rm, on a node that is not the lead's"""
+    with Cluster(3) as c:
+        c.put(50, NODES)
+        conf = c.node(2).conf
+        r = Run(conf, "create", "50", "--comment=first light").exits(0)
+        assert r.out.startswith("50.1 whole: 3 members, ") and r.err == "", (r.out, r.err)
+        assert r.out.splitlines()[1] == os.path.join(c.store, "50", "1")
+        s = Run(conf, "create", "50", "--json").json()
+        assert s["snapshot"] == "50.2" and s["state"] == "whole" and len(s["members"]) == 3, s
+        assert "token" not in json.dumps(s)
+        lines = Run(conf, "list", "50").exits(0).out.splitlines()
+        assert lines[0].split()[:2] == ["SNAPSHOT", "CREATED"], lines
+        assert [x.split()[0] for x in lines[1:]] == ["50.1", "50.2"], lines
+        assert "first light" in lines[1], lines
+        assert [x["snapshot"] for x in Run(conf, "list", "--json").json()["snapshots"]] == ["50.1", "50.2"]
+        r = Run(conf, "show", "50").exits(0)
+        assert "running" in r.out and "50.2" in r.out, r.out
+        assert Run(conf, "show", "50.1", "--json").json()["comment"] == "first light"
+        Run(conf, "verify", "50.1").exits(0)
+        r = Run(conf, "rm", "50.1").exits(0)
+        assert r.out == "removed 50.1\n" and not any(f.startswith("50/1/") for f in c.files(50))
+        r = Run(conf, "show", "50.1").exits(3)
+        assert "50.1" in r.err, r.err
+        Run(conf, "rm", "50.1").exits(3)
+        c.delete(50, NODES)  # snapshots stay
+        assert [x["snapshot"] for x in Run(conf, "list", "50", "--json").json()["snapshots"]] == ["50.2"]
+        r = Run(conf, "create", "50").exits(3)
+        assert "50" in r.err, r.err
+
+
+@test
+def login():
+    """from a host without an agent, by MUNGE"""
+    with Cluster(3) as c:
+        conf = login_host(c)
+        c.put(51, [2, 3])  # n1, the first that is asked, knows nothing of it
+        Run(conf, "create", "51").exits(0)
+        r = Run(conf, "show", "51").exits(0)
+        assert "State        running" in r.out and "51.1" in r.out, r.out
+        rows = Run(conf, "status").exits(0).out.splitlines()
+        assert [x.split()[0] for x in rows[1:4]] == ["n1", "n2", "n3"], rows
+        agents = Run(conf, "status", "--json").json()["agents"]
+        assert [[j["job"] for j in a["jobs"]] for a in agents] == [[], [51], [51]], agents
+        c.node(1).kill()
+        r = Run(conf, "status").exits(3)
+        assert "unreachable" in r.out and "n1" in r.err and "n3" in r.out, (r.out, r.err)
+        Run(conf, "list").exits(0)  # n2 answers
+        c.node(2).kill()
+        c.node(3).kill()
+        r = Run(conf, "list").exits(3)
+        assert "no agent could be reached" in r.err and "fermatad running" in r.err, r.err
+
+
+@test
+def whose():
+    """another user sees and touches nothing; an admin everything"""
+    with Cluster(3) as c:
+        for conf, job in ((c.node(1).conf, 52), (login_host(c), 53)):
+            c.put(job, NODES)
+            Run(conf, "create", str(job)).exits(0)
+            assert Run(conf, "list", "--json", uid=OTHER).json()["snapshots"] == []
+            for command in ("show", "verify", "rm"):
+                r = Run(conf, command, "%d.1" % job, uid=OTHER).exits(4)
+                assert "%d.1" % job in r.err and "owner" in r.err, r.err
+            r = Run(conf, "create", str(job), uid=OTHER).exits(4)
+            assert "job %d" % job in r.err, r.err
+            assert len(Run(conf, "list", str(job), "--json", uid=0).json()["snapshots"]) == 1
+            Run(conf, "rm", "%d.1" % job, uid=0).exits(0)
+            c.all_run(job, NODES)
+
+
+@test
+def failures():
+    """a snapshot that fails, is slow, or is a second one: exit code, member, reason; the job runs on"""
+    with Cluster(3) as c:
+        conf = c.node(1).conf
+        c.put(54, NODES)
+        c.node(3).inject("save.armed=fail:the disk burns")
+        r = Run(conf, "create", "54").exits(1)
+        assert "member 2 (n3)" in r.err and "the disk burns" in r.err and "runs on" in r.err, r.err
+        r = Run(conf, "show", "54.1").exits(0)
+        assert "failed" in r.out and "the disk burns" in r.out, r.out
+        c.all_run(54, NODES)
+        c.node(3).inject("save.armed=delay:4000")
+        slow = Run(conf, "create", "54", start_only=True)
+        wait_for("the snapshot", lambda: c.node(1).job(54).get("snapshot", {}).get("state") == "running")
+        Run(conf, "create", "54").exits(8)
+        r = Run(conf, "show", "54").exits(0)
+        assert "54.2 running" in r.out, r.out
+        r = Run(conf, "rm", "54.2").exits(8)
+        slow.end().exits(0)
+        c.node(3).inject("save.armed=delay:3000")
+        r = Run(conf, "create", "54", "--timeout=1s").exits(7)
+        assert "54.3" in r.err, r.err
+        assert c.ended("54.3", 1)["state"] == "whole"
+        r = Run(conf, "create", "54", "--no-wait").exits(0)
+        assert r.out == "54.4 begun\n", r.out
+        assert c.ended("54.4", 1)["state"] == "whole"
+        c.all_run(54, NODES)
+
+
+@test
+def lead_killed():
+    """the lead's agent is killed while the command waits: it says so; after its restart the next one is whole"""
+    with Cluster(3, GateMax="1s") as c:
+        c.put(55, NODES)
+        c.node(1).inject("save.armed=delay:60000")
+        r = Run(c.node(2).conf, "create", "55", start_only=True)
+        wait_for("round arm", lambda: c.node(1).job(55).get("snapshot", {}).get("round") == "arm")
+        c.node(1).kill()
+        c.node(1).inject("")
+        c.node(1).start()
+        r.end()
+        assert r.code != 0 and "55.1" in r.err, (r.code, r.out, r.err)
+        c.all_run(55, NODES)
+        Run(c.node(2).conf, "create", "55").exits(0)
+
+
+@test
+def damage():
+    """a damaged stream, a missing file, a damaged manifest: verify names it, exit 5"""
+    with Cluster(2) as c:
+        conf = c.node(1).conf
+        c.put(56, [1, 2])
+        for _ in range(3):
+            Run(conf, "create", "56").exits(0)
+        path = os.path.join(c.store, "56", "1", "member-1.zst")
+        with open(path, "r+b") as f:
+            f.seek(os.path.getsize(path) // 2)
+            byte = f.read(1)[0]
+            f.seek(-1, 1)
+            f.write(bytes([byte ^ 1]))
+        r = Run(conf, "verify", "56.1").exits(5)
+        assert "member-1.zst" in r.out and "1 of 2 members" in r.err, (r.out, r.err)
+        assert [m["ok"] for m in json.loads(Run(conf, "verify", "56.1", "--json").exits(5).out)["members"]] == [True, False]
+        os.unlink(os.path.join(c.store, "56", "2", "member-0.zst"))
+        r = Run(conf, "verify", "56.2").exits(5)
+        assert "missing" in r.out, r.out
+        manifest = os.path.join(c.store, "56", "3", "manifest.json")
+        with open(manifest) as f:
+            text = f.read()
+        with open(manifest, "w") as f:
+            f.write(text.replace('"keep":0', '"keep":1'))
+        Run(conf, "verify", "56.3").exits(5)
+        assert "damaged" in Run(conf, "list", uid=0).exits(0).out
+        Run(conf, "rm", "56.3").exits(5)  # whose it is cannot be known
+        Run(conf, "rm", "56.3", uid=0).exits(0)
+        # The newest that is whole: 56.3 is gone, 56.2 lacks a file.
+        assert Run(conf, "show", "56", "--json").json()["snapshot"]["snapshot"] == "56.1"
+
+
+if __name__ == "__main__":
+    main()
