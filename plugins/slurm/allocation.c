@@ -11,17 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int load_job(job_info_msg_t **message_r, uint32_t job)
-{
-#if SLURM_VERSION_NUMBER >= SLURM_VERSION_NUM(26, 5, 0)
-	slurm_step_id_t id = SLURM_STEP_ID_INITIALIZER;
-
-	id.job_id = job;
-	return slurm_load_job(message_r, &id, SHOW_ALL | SHOW_DETAIL);
-#else
-	return slurm_load_job(message_r, job, SHOW_ALL | SHOW_DETAIL);
-#endif
-}
+#include "plugins/slurm/compat.h"
 
 /* The job's share of a node it was given without naming an amount. */
 static unsigned share_of_node(const char *node, unsigned vcpus)
@@ -43,10 +33,9 @@ static unsigned share_of_node(const char *node, unsigned vcpus)
 
 static void take(struct fm_allocation *a, const job_info_t *job, const char *node)
 {
-	int cpus = job->job_resrcs ? slurm_job_cpus_allocated_on_node(job->job_resrcs, node) : -1;
 	uint64_t memory = job->pn_min_memory;
 
-	a->vcpus = cpus > 0 ? (unsigned)cpus : 1;
+	a->vcpus = fm_compat_cpus(job, node);
 	a->gid = (gid_t)job->group_id;
 	a->restart_count = job->restart_cnt;
 	if (memory & MEM_PER_CPU)
@@ -61,7 +50,7 @@ int fm_allocation_load(struct fm_allocation *a, uint32_t job, const char *node, 
 	job_info_msg_t *message = NULL;
 
 	memset(a, 0, sizeof *a);
-	if (load_job(&message, job) != SLURM_SUCCESS)
+	if (fm_compat_load_job(&message, job, SHOW_ALL | SHOW_DETAIL) != SLURM_SUCCESS)
 		return fm_fail(err, FM_FAILED, "job %u: slurmctld: %s", job, slurm_strerror(errno));
 	if (!message->record_count) {
 		slurm_free_job_info_msg(message);
@@ -79,18 +68,6 @@ void fm_allocation_dispose(struct fm_allocation *a)
 	a->name = NULL;
 }
 
-static int batch_script(FILE *out, uint32_t job)
-{
-#if SLURM_VERSION_NUMBER >= SLURM_VERSION_NUM(26, 5, 0)
-	slurm_step_id_t id = SLURM_STEP_ID_INITIALIZER;
-
-	id.job_id = job;
-	return slurm_job_batch_script(out, &id);
-#else
-	return slurm_job_batch_script(out, job);
-#endif
-}
-
 char *fm_allocation_script(uint32_t job, struct fm_error *err)
 {
 	char *text = NULL;
@@ -102,7 +79,7 @@ char *fm_allocation_script(uint32_t job, struct fm_error *err)
 		fm_fail(err, FM_FAILED, "out of memory");
 		return NULL;
 	}
-	r = batch_script(out, job);
+	r = fm_compat_batch_script(out, job);
 	if (fclose(out) || r != SLURM_SUCCESS || !size) {
 		free(text);
 		fm_fail(err, FM_NOT_FOUND, "job %u has no batch script: %s", job,

@@ -13,7 +13,6 @@
 
 #include <errno.h>
 #include <getopt.h>
-#include <slurm/slurm.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +20,7 @@
 #include "common/cleanup.h"
 #include "common/conf.h"
 #include "common/error.h"
+#include "plugins/slurm/compat.h"
 #include "plugins/slurm/lookup.h"
 #include "plugins/slurm/member.h"
 
@@ -129,7 +129,7 @@ static int op_prolog(const struct fm_conf *conf, const struct arguments *a, stru
 
 	if (!*q.node)
 		q.node = conf->node_name;
-	slurm_init(NULL); /* from 23.02 on libslurm crashes without */
+	fm_compat_init();
 	return fm_member_create(conf, &q, err);
 }
 

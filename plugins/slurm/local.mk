@@ -24,7 +24,7 @@ spank_fermata_la_DEPENDENCIES = $(srcdir)/%D%/spank_fermata.lds
 
 pkglibexec_PROGRAMS += fermata-slurm
 fermata_slurm_SOURCES = \
-	%D%/fermata_slurm.c \
+	%D%/fermata_slurm.c %D%/compat.h \
 	%D%/allocation.c %D%/allocation.h \
 	%D%/lookup.c %D%/lookup.h \
 	%D%/marker.c %D%/marker.h \
@@ -37,7 +37,7 @@ fermata_slurm_LDADD = libfermata.la $(JSON_LIBS) -lslurm
 #	make install-scontrol-front scontrol_front_dir=/usr/local/bin
 pkglibexec_PROGRAMS += scontrol
 scontrol_SOURCES = \
-	%D%/front.c \
+	%D%/front.c %D%/compat.h \
 	%D%/checkpoint.c %D%/checkpoint.h \
 	%D%/checkpoint_ops.c %D%/checkpoint_ops.h \
 	%D%/real.c %D%/real.h \
@@ -57,6 +57,7 @@ fermata_shim_SOURCES = \
 fermata_shim_CFLAGS = $(AM_CFLAGS) $(JSON_CFLAGS) $(CRYPTO_CFLAGS) $(FM_PIE_CFLAGS)
 fermata_shim_LDFLAGS = $(AM_LDFLAGS) $(FM_PIE_LDFLAGS)
 fermata_shim_LDADD = libfermata.la $(JSON_LIBS) $(CRYPTO_LIBS)
+
 scontrol_front_dir = /usr/local/bin
 install-scontrol-front:
 	$(MKDIR_P) '$(DESTDIR)$(scontrol_front_dir)'

@@ -12,6 +12,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "plugins/slurm/compat.h"
+
 int fm_slurm_fail(struct fm_error *err, enum fm_code code, int number)
 {
 	return fm_fail(err, code, "%s", slurm_strerror(number));
@@ -19,7 +21,7 @@ int fm_slurm_fail(struct fm_error *err, enum fm_code code, int number)
 
 int fm_slurm_init(const char *cluster, struct fm_error *err)
 {
-	slurm_init(NULL);
+	fm_compat_init();
 	if (!cluster)
 		return 0;
 	/* the types of lists changed their names between versions */
@@ -43,25 +45,13 @@ static enum fm_job_phase phase_of(uint32_t state)
 	}
 }
 
-static int load(job_info_msg_t **message_r, uint32_t job)
-{
-#if SLURM_VERSION_NUMBER >= SLURM_VERSION_NUM(26, 5, 0)
-	slurm_step_id_t id = SLURM_STEP_ID_INITIALIZER;
-
-	id.job_id = job;
-	return slurm_load_job(message_r, &id, SHOW_ALL);
-#else
-	return slurm_load_job(message_r, job, SHOW_ALL);
-#endif
-}
-
 int fm_slurm_job_load(struct fm_slurm_job *j, uint32_t job, struct fm_error *err)
 {
 	job_info_msg_t *message = NULL;
 	const job_info_t *found = NULL;
 
 	memset(j, 0, sizeof *j);
-	if (load(&message, job) != SLURM_SUCCESS)
+	if (fm_compat_load_job(&message, job, SHOW_ALL) != SLURM_SUCCESS)
 		return fm_slurm_fail(err, errno == ESLURM_INVALID_JOB_ID ? FM_NOT_FOUND : FM_FAILED, errno);
 	/* of an array, all tasks are told */
 	for (uint32_t i = 0; i < message->record_count && !found; i++)
@@ -92,7 +82,7 @@ int fm_slurm_job_check_owner(const struct fm_slurm_job *j, struct fm_error *err)
 
 	if (!allowed && slurm_load_ctl_conf(0, &conf) == SLURM_SUCCESS) {
 		allowed = conf->slurm_user_id == getuid();
-		slurm_free_ctl_conf(conf);
+		fm_compat_free_conf(conf);
 	}
 	return allowed ? 0 : fm_slurm_fail(err, FM_DENIED, ESLURM_ACCESS_DENIED);
 }
