@@ -146,6 +146,41 @@ fermata_configure() { # extra lines
 	cd "$LAB/$OWNER" || exit 99
 }
 
+agent_answers() { curl -fsS --unix-socket "$LAB/run/$1.sock" http://agent/v1/status >/dev/null 2>&1; }
+
+agent_start() { # node
+	"$build/fermatad" -f "$LAB/$1.conf" >>"$LAB/log/fermatad.$1.log" 2>&1 &
+	echo $! >"$LAB/run/fermatad.$1.pid"
+	wait_for 20 agent_answers "$1" || { tail -n 5 "$LAB/log/fermatad.$1.log"; echo "Bail out! no agent on $1"; exit 99; }
+}
+
+agent_stop() { # node [signal]
+	local pid
+	pid=$(cat "$LAB/run/fermatad.$1.pid")
+	kill "-${2:-TERM}" "$pid" && wait "$pid" 2>/dev/null
+	true
+}
+
+# Real agents with simulated domains, whose insides are real runners on loopback.
+agents_start() {
+	fermata_configure Agents=n[1-3] Hypervisor=sim Gate=sim GuestNetwork=10.78.0.0/16 GuestBridge=none \
+		"StoreDir=$LAB/store" "WorkerPath=$build/fermata-worker" LogLevel=debug CreateTimeout=20s
+	ip addr add 10.78.0.1/16 dev lo # all of the guests' addresses are this host's
+	ln -sf "$build/fermata-shim" "$LAB/libexec/fermata-shim"
+	local node
+	for node in n1 n2 n3; do
+		mkdir -p "$LAB/run/$node-agent/sim"
+		agent_start $node
+	done
+	"$top/tests/slurm/guests" "$build/agent/runner/fermata-runner" "$LAB/guests" "$LAB"/run/n?-agent/sim \
+		>"$LAB/log/guests.log" 2>&1 &
+}
+
+# The agent's words on something: node path
+ask() { curl -sS --unix-socket "$LAB/run/$1.sock" "http://agent$2"; }
+# Domains on a node, one a line
+domains() { (cd "$LAB/run/$1-agent/sim" && ls fm-*.json 2>/dev/null | sed 's/\.json$//'); }
+
 as() {
 	local user=$1
 	shift
