@@ -24,6 +24,9 @@
 #define TC_PRIORITY 61
 #define TC_HANDLE 1
 
+/* netback's default of 32 loses what other members' gates give back in one go while the guest is still waking up. */
+#define VIF_QUEUE 4096
+
 /* A frame handed to or by the kernel that is not heard of for so long is lost. */
 #define MISSING_NS (50ull * 1000000u)
 
@@ -37,7 +40,7 @@ struct bpf_side {
 	uint64_t lost;
 	uint64_t missing_ns;  /* since when these counts do not agree; 0: they do */
 	uint64_t inflight_ns; /* when the frame not yet counted was written; 0: none */
-	struct gate_live before; /* counts before that */
+	struct gate_live known; /* accepted, gone, refused before that: no one but us makes them grow */
 };
 
 struct bpf_port {
@@ -127,7 +130,7 @@ void *bpf_port_attach(struct gate *gate, struct fm_error *err)
 	for (int dir = 0; dir < GATE_DIRS; dir++)
 		port->side[dir] = (struct bpf_side){ .gate = gate, .dir = dir, .tap = { .fd = -1 } };
 	port->ifindex = if_nametoindex(gate->vif);
-	if (port->ifindex == 0) {
+	if (port->ifindex == 0 || device_queue_raise(gate->vif, VIF_QUEUE) < 0) {
 		fm_fail(err, FM_NOT_FOUND, "no such network device");
 		free(port);
 		return NULL;
@@ -275,12 +278,14 @@ bool bpf_port_ease(void *p, enum gate_dir dir, uint64_t deadline_ns)
 }
 
 /* What became of the frame in flight: the kernel counts it, at once but for unusual set-ups (RPS). */
-static enum gate_given given(struct bpf_side *side, const struct gate_live *live)
+static enum gate_given given(struct bpf_side *side, const struct gate_live *live, bool *counted_r)
 {
-	if (live->accepted != side->before.accepted)
+	*counted_r = true;
+	if (live->accepted != side->known.accepted)
 		return GATE_GIVEN;
-	if (live->gone != side->before.gone)
+	if (live->gone != side->known.gone)
 		return GATE_GONE;
+	*counted_r = live->refused != side->known.refused;
 	return GATE_LATER;
 }
 
@@ -290,22 +295,22 @@ enum gate_given bpf_port_give(void *p, enum gate_dir dir, const struct gate_fram
 	struct bpf_side *side = &port->side[dir];
 	struct gate_live live;
 	enum gate_given r;
+	bool counted;
 
 	if (side->inflight_ns == 0) {
-		if (live_read(port, dir, &side->before) < 0)
-			return GATE_GONE;
 		if (tap_write(&side->tap, frame) < 0)
 			return errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM ? GATE_LATER : GATE_LOST;
 		side->inflight_ns = gate_now_ns();
 	}
 	if (live_read(port, dir, &live) < 0)
 		return GATE_GONE;
-	r = given(side, &live);
-	if (r == GATE_LATER && live.refused == side->before.refused) {
+	r = given(side, &live, &counted);
+	if (!counted) {
 		if (gate_now_ns() - side->inflight_ns < MISSING_NS)
-			return GATE_LATER; /* not counted yet: do not write it again */
+			return GATE_LATER; /* do not write it again */
 		r = GATE_LOST;
 	}
+	side->known = live;
 	side->inflight_ns = 0;
 	return r;
 }

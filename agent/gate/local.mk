@@ -54,12 +54,12 @@ tests_gate_gate_net_test_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS)
 tests_gate_gate_net_test_LDADD = libgate.la libfermata.la $(EVENT_LIBS)
 
 # tests/lab/t/gate runs these two in an emulated Xen host and in its guests.
-check_PROGRAMS += tests/gate/gate_hold tests/gate/traffic
-tests_gate_gate_hold_SOURCES = tests/gate/gate_hold.c
-tests_gate_gate_hold_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS)
-tests_gate_gate_hold_LDADD = libgate.la libfermata.la $(EVENT_LIBS)
+check_PROGRAMS += tests/gate/gate_try tests/gate/traffic
+tests_gate_gate_try_SOURCES = tests/gate/gate_try.c
+tests_gate_gate_try_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS)
+tests_gate_gate_try_LDADD = libgate.la libfermata.la $(EVENT_LIBS)
 tests_gate_traffic_SOURCES = tests/gate/traffic.c
 tests_gate_traffic_LDFLAGS = $(AM_LDFLAGS) -all-static
 endif
-EXTRA_DIST += tests/gate/gate_net_test.c tests/gate/netbed.c tests/gate/netbed.h tests/gate/gate_hold.c \
+EXTRA_DIST += tests/gate/gate_net_test.c tests/gate/netbed.c tests/gate/netbed.h tests/gate/gate_try.c \
 	tests/gate/traffic.c tests/lab/t/gate

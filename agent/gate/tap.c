@@ -67,6 +67,20 @@ static void ipv6_disable(const char *name)
 		return; /* the classifier on the device throws such frames away all the same */
 }
 
+int device_queue_raise(const char *name, int frames)
+{
+	struct ifreq ifr = { 0 };
+	FM_AUTO_CLOSE int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%s", name);
+	if (fd < 0 || ioctl(fd, SIOCGIFTXQLEN, &ifr) < 0)
+		return -1;
+	if (ifr.ifr_qlen >= frames)
+		return 0;
+	ifr.ifr_qlen = frames;
+	return ioctl(fd, SIOCSIFTXQLEN, &ifr);
+}
+
 static int device_up(struct tap *tap)
 {
 	struct ifreq ifr = { 0 };
@@ -75,10 +89,7 @@ static int device_up(struct tap *tap)
 	if (fd < 0)
 		return -1;
 	snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%s", tap->name);
-	ifr.ifr_qlen = TAP_QUEUE;
-	if (ioctl(fd, SIOCSIFTXQLEN, &ifr) < 0)
-		return -1;
-	if (ioctl(fd, SIOCGIFFLAGS, &ifr) < 0)
+	if (device_queue_raise(tap->name, TAP_QUEUE) < 0 || ioctl(fd, SIOCGIFFLAGS, &ifr) < 0)
 		return -1;
 	ifr.ifr_flags |= IFF_UP;
 	if (ioctl(fd, SIOCSIFFLAGS, &ifr) < 0)
