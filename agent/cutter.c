@@ -16,6 +16,7 @@
 
 #define QUEUE 16
 #define OPEN_FIRST_MS 50 /* how long the guest waits for its frames before it runs again */
+#define LEASE_MAX_MS 600000
 #define RESUME_TRIES 5
 #define RESUME_MS 30000
 #define UNDO_MS 20000
@@ -39,6 +40,8 @@ struct cutter {
 	double stopped_ms;
 	struct store_file stream, held;
 	struct gate_stats stats;
+	int64_t lease_ms;
+	uint64_t lease_end_ns;
 	uint64_t lost_before; /* frames the gate had lost when this hold began */
 	void *frames;
 	size_t frames_size;
@@ -66,6 +69,11 @@ static const char *tag(const struct cutter *c)
 int64_t cutter_copy_ms(const struct job *job)
 {
 	return job->agent->conf.round_timeout_ms + (int64_t)job->spec.memory_mib * 50;
+}
+
+int64_t cutter_stop_ms(int64_t raw_bytes)
+{
+	return raw_bytes / (50 << 20) * 1000 + 1000;
 }
 
 static void blame(struct cutter *c, const struct fm_error *error, const char *step)
@@ -218,7 +226,8 @@ static struct json_object *save_request(struct cutter *c)
 	fm_json_set_string(o, "stream", path);
 	fm_json_set_string(o, "rundir", conf->run_dir);
 	fm_json_set_int(o, "hold_max_ms", 2 * cutter_copy_ms(c->job) + conf->gate_max_ms);
-	fm_json_set_int(o, "stop_max_ms", conf->gate_max_ms + 1000); /* our lease comes first */
+	/* Our lease comes first. */
+	fm_json_set_int(o, "stop_max_ms", conf->gate_max_ms + 1000 + cutter_stop_ms((int64_t)c->job->spec.memory_mib << 20));
 	return o;
 }
 
@@ -279,17 +288,11 @@ static void start_resume(struct cutter *c)
 
 /* ---- gate -------------------------------------------------------------------------------- */
 
-static uint64_t lease_end_ns(const struct cutter *c)
-{
-	return agent_now_ns() + (uint64_t)c->job->agent->conf.gate_max_ms * 1000000u;
-}
-
 static bool gate_kept(struct cutter *c, struct fm_error *err)
 {
 	gate_stats(c->job->gate, &c->stats);
 	if (gate_expired(c->job->gate))
-		fm_fail(err, FM_TIMEOUT, "the gate's lease (GateMax, %lld ms) ran out",
-			(long long)c->job->agent->conf.gate_max_ms);
+		fm_fail(err, FM_TIMEOUT, "the gate's lease (GateMax, %lld ms) ran out", (long long)c->lease_ms);
 	else if (c->stats.dropped > c->lost_before)
 		fm_fail(err, FM_FAILED, "the gate lost %llu frames",
 			(unsigned long long)(c->stats.dropped - c->lost_before));
@@ -302,9 +305,10 @@ static int hold_out(struct cutter *c, struct fm_error *err)
 {
 	gate_stats(c->job->gate, &c->stats);
 	c->lost_before = c->stats.dropped;
-	if (gate_hold_out(c->job->gate, lease_end_ns(c), err))
+	c->lease_end_ns = agent_now_ns() + (uint64_t)c->lease_ms * 1000000u;
+	if (gate_hold_out(c->job->gate, c->lease_end_ns, err))
 		return -1;
-	set_timer(c->lease, c->job->agent->conf.gate_max_ms);
+	set_timer(c->lease, c->lease_ms);
 	tell(c, MEMBER_EV_HELD);
 	return 0;
 }
@@ -441,7 +445,7 @@ static int perform(struct cutter *c, enum member_action action, struct fm_error 
 	switch (action) {
 	case MEMBER_DO_START: return start_save(c, err);
 	case MEMBER_DO_HOLD_OUT: return hold_out(c, err);
-	case MEMBER_DO_HOLD_IN: return gate_hold_in(c->job->gate, lease_end_ns(c), err);
+	case MEMBER_DO_HOLD_IN: return gate_hold_in(c->job->gate, c->lease_end_ns, err);
 	case MEMBER_DO_TELL_CUT: command(c, "cut"); return 0;
 	case MEMBER_DO_EXPORT: return export_frames(c, err);
 	case MEMBER_DO_OPEN: open_gate(c); return 0;
@@ -540,7 +544,7 @@ static void on_lease(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd, (void)what;
 	fm_fail(&err, FM_TIMEOUT, "the gate's lease (GateMax, %lld ms) ran out in \"%s\"",
-		(long long)c->job->agent->conf.gate_max_ms, member_state_name(c->m.state));
+		(long long)c->lease_ms, member_state_name(c->m.state));
 	blame(c, &err, NULL);
 	tell(c, MEMBER_EV_LEASE);
 }
@@ -611,8 +615,8 @@ static struct cutter *find(struct job *job, const struct fm_snapshot_id *id, enu
 	return job->cutter;
 }
 
-void cutter_order(struct job *job, const struct fm_snapshot_id *id, enum cut_round round, cutter_done done,
-		  void *arg)
+void cutter_order(struct job *job, const struct fm_snapshot_id *id, enum cut_round round, int64_t lease_ms,
+		  cutter_done done, void *arg)
 {
 	FM_AUTO_JSON struct json_object *empty = json_object_new_object();
 	struct fm_error err;
@@ -625,6 +629,8 @@ void cutter_order(struct job *job, const struct fm_snapshot_id *id, enum cut_rou
 	answer(c, false); /* the lead has given up on the order before, if one waits */
 	c->done = done;
 	c->arg = arg;
+	if (round == CUT_GATE)
+		c->lease_ms = lease_ms > 0 && lease_ms < LEASE_MAX_MS ? lease_ms : job->agent->conf.gate_max_ms;
 	queue_event(c, MEMBER_EV_ORDER, round);
 }
 

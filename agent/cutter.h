@@ -16,9 +16,10 @@ struct cutter;
 /* reply NULL: error says why not. May be called from within cutter_order(). */
 typedef void (*cutter_done)(struct json_object *reply, const struct fm_error *error, void *arg);
 
-/* The lead's order to this member; one answer each. */
-void cutter_order(struct job *job, const struct fm_snapshot_id *id, enum cut_round round, cutter_done done,
-		  void *arg);
+/* The lead's order to this member; one answer each. lease_ms: with CUT_GATE, how long the gate may stay
+ * shut; 0: GateMax. */
+void cutter_order(struct job *job, const struct fm_snapshot_id *id, enum cut_round round, int64_t lease_ms,
+		  cutter_done done, void *arg);
 /* The guest is gone or going: whatever is under way ends with this error. */
 void cutter_stop(struct job *job, const struct fm_error *error);
 
@@ -27,5 +28,7 @@ void cutter_forget(struct job *job, const struct fm_snapshot_id *id);
 
 /* Deadlines that grow with the guest: memory is copied and written at 20 MiB/s or better. */
 int64_t cutter_copy_ms(const struct job *job);
+/* How long a guest of that size stands still when it cannot be copied while it runs. */
+int64_t cutter_stop_ms(int64_t raw_bytes);
 
 #endif

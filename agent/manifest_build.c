@@ -4,6 +4,7 @@
 
 #include "agent/manifest_build.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -46,6 +47,14 @@ static struct json_object *notes(const struct manifest_facts *f)
 	if (strcmp(f->job->agent->conf.gate, "none") == 0)
 		json_object_array_add(array, json_object_new_string(
 			"Gate=none: the network was not held; messages under way at the cut may be lost or doubled"));
+	for (unsigned i = 0; i < f->job->spec.node_count; i++) {
+		char text[96];
+
+		if (fm_json_bool_or(f->members[i], "live", true))
+			continue;
+		snprintf(text, sizeof(text), "member %u stood still while it was copied: a PV guest cannot run meanwhile", i);
+		json_object_array_add(array, json_object_new_string(text));
+	}
 	return array;
 }
 

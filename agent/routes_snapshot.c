@@ -42,7 +42,7 @@ void route_cut(struct request *req, const struct fm_snapshot_id *id)
 	else if (!job)
 		request_error(req, FM_NOT_FOUND, "job %u has no VM on %s", id->job, req->agent->conf.node_name);
 	else
-		cutter_order(job, &snapshot, round, on_cut_done, req);
+		cutter_order(job, &snapshot, round, fm_json_int_or(req->body, "lease_ms", 0), on_cut_done, req);
 }
 
 /* ---- on a running job, by its lead ------------------------------------------------- */

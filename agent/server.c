@@ -310,6 +310,7 @@ static enum MHD_Result on_access(void *arg, struct MHD_Connection *connection, c
 	return p->answered ? send_answer(p) : MHD_YES;
 }
 
+static void on_mhd_log(void *arg, const char *fmt, va_list ap) __attribute__((format(printf, 2, 0)));
 static void on_mhd_log(void *arg, const char *fmt, va_list ap)
 {
 	char line[512];

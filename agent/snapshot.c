@@ -48,7 +48,7 @@ struct snapshot {
 	struct fm_error why;
 	uint64_t started_ns, gate_ns;
 	int64_t started;
-	int64_t raw_bytes;
+	int64_t lease_ms; /* of the gates: GateMax, and more when a guest must be stopped to be copied */
 	uint64_t bytes;
 	bool begin_failed;
 };
@@ -187,9 +187,9 @@ static int64_t state_ms(const struct snapshot *s)
 
 	switch (s->lead.state) {
 	case LEAD_ARMING: return copy + GRACE_MS;
-	case LEAD_GATING: return conf->gate_max_ms + GRACE_MS;
+	case LEAD_GATING: return s->lease_ms + GRACE_MS;
 	case LEAD_DRAINING: return conf->flush_bound_ms;
-	case LEAD_CUTTING: return since_gate < conf->gate_max_ms ? conf->gate_max_ms - since_gate + GRACE_MS : GRACE_MS;
+	case LEAD_CUTTING: return since_gate < s->lease_ms ? s->lease_ms - since_gate + GRACE_MS : GRACE_MS;
 	case LEAD_RELEASING: return STOP_ROUND_MS;
 	case LEAD_SAVING: return copy + GRACE_MS;
 	case LEAD_ABORTING: return UNDO_MS;
@@ -211,8 +211,11 @@ static void take_answer(struct snapshot *s, enum cut_round round, unsigned rank,
 {
 	struct json_object *member = json_object_object_get(reply, "member");
 
-	if (round == CUT_ARM)
-		s->raw_bytes += fm_json_int_or(reply, "raw_bytes", 0);
+	if (round == CUT_ARM && !fm_json_bool_or(reply, "live", false)) {
+		int64_t ms = s->agent->conf.gate_max_ms + cutter_stop_ms(fm_json_int_or(reply, "raw_bytes", 0));
+
+		s->lease_ms = ms > s->lease_ms ? ms : s->lease_ms;
+	}
 	if (round == CUT_CUT)
 		s->suspended_ns[rank] = fm_json_int_or(reply, "suspended_ns", 0);
 	if (round != CUT_COMMIT || !member || s->members[rank])
@@ -256,6 +259,8 @@ static void send_round(struct snapshot *s, enum cut_round round)
 	fm_snapshot_id_format(&s->id, id);
 	fm_json_set_string(body, "snapshot", id);
 	fm_json_set_string(body, "round", cut_round_name(round));
+	if (round == CUT_GATE)
+		fm_json_set_int(body, "lease_ms", s->lease_ms);
 	snprintf(path, sizeof(path), "/v1/jobs/%u/cut", job->spec.job);
 	for (unsigned i = 1; i < s->lead.members; i++) {
 		struct post *post = &s->posts[i];
@@ -265,7 +270,7 @@ static void send_round(struct snapshot *s, enum cut_round round)
 		post->call = peer_call(s->agent->peers, job->spec.nodes[i], "POST", path, body, state_ms(s) + GRACE_MS,
 				       on_peer, post);
 	}
-	cutter_order(job, &s->id, round, on_own, &s->own[round]); /* last: it may answer at once */
+	cutter_order(job, &s->id, round, s->lease_ms, on_own, &s->own[round]); /* last: it may answer at once */
 }
 
 /* ---- store --------------------------------------------------------------------------------- */
@@ -449,6 +454,7 @@ static struct snapshot *snapshot_new(struct job *job, const char *comment)
 	s->agent = job->agent;
 	s->started = (int64_t)time(NULL);
 	s->started_ns = agent_now_ns();
+	s->lease_ms = job->agent->conf.gate_max_ms;
 	s->comment = comment && *comment ? strdup(comment) : NULL;
 	s->posts = calloc(count, sizeof(*s->posts));
 	s->members = calloc(count, sizeof(struct json_object *));
