@@ -18,13 +18,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "device.h"
 #include "gate.skel.h"
 
 /* Beside other users' classifiers on the same device. */
 #define TC_PRIORITY 61
 #define TC_HANDLE 1
 
-/* netback's default of 32 loses what other members' gates give back in one go while the guest is still waking up. */
+/* Frames that may wait for the guest: what other members' gates give back comes in one go, and it may be waking up. */
 #define VIF_QUEUE 4096
 
 /* A frame handed to or by the kernel that is not heard of for so long is lost. */
@@ -130,9 +131,14 @@ void *bpf_port_attach(struct gate *gate, struct fm_error *err)
 	for (int dir = 0; dir < GATE_DIRS; dir++)
 		port->side[dir] = (struct bpf_side){ .gate = gate, .dir = dir, .tap = { .fd = -1 } };
 	port->ifindex = if_nametoindex(gate->vif);
-	if (port->ifindex == 0 || device_queue_raise(gate->vif, VIF_QUEUE) < 0) {
+	if (port->ifindex == 0) {
 		fm_fail(err, FM_NOT_FOUND, "no such network device");
 		free(port);
+		return NULL;
+	}
+	if (device_fifo(port->ifindex, VIF_QUEUE) < 0) {
+		fm_fail(err, FM_FAILED, "queue of %u frames: %s", VIF_QUEUE, strerror(errno));
+		bpf_port_detach(port);
 		return NULL;
 	}
 	for (int dir = 0; dir < GATE_DIRS; dir++) {

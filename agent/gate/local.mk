@@ -15,6 +15,7 @@ libgate_la_LDFLAGS = $(AM_LDFLAGS)
 gate_bpf_sources = \
 	agent/gate/bpf.c \
 	agent/gate/bpf_port.c agent/gate/bpf_port.h \
+	agent/gate/device.c agent/gate/device.h \
 	agent/gate/gate_map.h \
 	agent/gate/tap.c agent/gate/tap.h
 if WITH_BPF

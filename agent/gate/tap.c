@@ -13,11 +13,11 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "device.h"
 
 /* Frames the kernel queues for us; the default of some hundred overflows within milliseconds. */
 #define TAP_QUEUE 16384
@@ -67,37 +67,6 @@ static void ipv6_disable(const char *name)
 		return; /* the classifier on the device throws such frames away all the same */
 }
 
-int device_queue_raise(const char *name, int frames)
-{
-	struct ifreq ifr = { 0 };
-	FM_AUTO_CLOSE int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-
-	snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%s", name);
-	if (fd < 0 || ioctl(fd, SIOCGIFTXQLEN, &ifr) < 0)
-		return -1;
-	if (ifr.ifr_qlen >= frames)
-		return 0;
-	ifr.ifr_qlen = frames;
-	return ioctl(fd, SIOCSIFTXQLEN, &ifr);
-}
-
-static int device_up(struct tap *tap)
-{
-	struct ifreq ifr = { 0 };
-	FM_AUTO_CLOSE int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-
-	if (fd < 0)
-		return -1;
-	snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%s", tap->name);
-	if (device_queue_raise(tap->name, TAP_QUEUE) < 0 || ioctl(fd, SIOCGIFFLAGS, &ifr) < 0)
-		return -1;
-	ifr.ifr_flags |= IFF_UP;
-	if (ioctl(fd, SIOCSIFFLAGS, &ifr) < 0)
-		return -1;
-	tap->ifindex = if_nametoindex(tap->name);
-	return tap->ifindex ? 0 : -1;
-}
-
 int tap_open(struct tap *tap, const char *name, struct fm_error *err)
 {
 	snprintf(tap->name, sizeof(tap->name), "%s", name);
@@ -105,7 +74,8 @@ int tap_open(struct tap *tap, const char *name, struct fm_error *err)
 	if (tap->fd < 0)
 		return -1;
 	ipv6_disable(name);
-	if (tun_configure(tap->fd) < 0 || device_up(tap) < 0) {
+	if (tun_configure(tap->fd) < 0 || device_up(name, TAP_QUEUE) < 0 ||
+	    (tap->ifindex = if_nametoindex(name)) == 0) {
 		fm_fail(err, FM_FAILED, "device %s: %s", name, strerror(errno));
 		tap_close(tap);
 		return -1;

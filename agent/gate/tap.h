@@ -29,9 +29,6 @@ void tap_close(struct tap *tap);
 /* Remove a device nobody holds. FM_BUSY when somebody does. */
 int tap_remove(const char *name, struct fm_error *err);
 
-/* At least so many frames may wait in the device's own queue. -1 with errno. */
-int device_queue_raise(const char *name, int frames);
-
 /* Append one frame to the queue: 1; 0 when there is none; -1 when one came that had to be thrown away. */
 int tap_read(struct tap *tap, struct gate_queue *queue);
 /* 0, or -1 with errno. */
