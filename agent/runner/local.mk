@@ -44,3 +44,19 @@ uninstall-hook: uninstall-fermata-rsh
 uninstall-fermata-rsh:
 	rm -f $(DESTDIR)$(pkglibexecdir)/fermata-rsh
 .PHONY: install-fermata-rsh uninstall-fermata-rsh
+
+if HAVE_CMOCKA
+runner_tests = tests/unit/runner_protocol_test tests/unit/runner_spool_test tests/unit/runner_params_test
+check_PROGRAMS += $(runner_tests)
+TESTS += $(runner_tests)
+tests_unit_runner_protocol_test_SOURCES = tests/unit/runner_protocol_test.c $(fermata_runner_protocol)
+tests_unit_runner_protocol_test_CFLAGS = $(AM_CFLAGS) $(CRYPTO_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_runner_protocol_test_LDADD = libfermata.la $(CRYPTO_LIBS) $(CMOCKA_LIBS)
+tests_unit_runner_spool_test_SOURCES = tests/unit/runner_spool_test.c agent/runner/spool.c
+tests_unit_runner_spool_test_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_runner_spool_test_LDADD = $(CMOCKA_LIBS)
+tests_unit_runner_params_test_SOURCES = tests/unit/runner_params_test.c \
+	agent/runner/job_env.c agent/runner/params.c agent/runner/proof.c agent/runner/xenstore.c
+tests_unit_runner_params_test_CFLAGS = $(AM_CFLAGS) $(JSON_CFLAGS) $(CRYPTO_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_runner_params_test_LDADD = libfermata.la $(JSON_LIBS) $(CRYPTO_LIBS) $(CMOCKA_LIBS)
+endif
