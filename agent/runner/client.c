@@ -151,8 +151,10 @@ int fm_client_connect_rsh(struct fm_frames *frames, const char *socket_path, con
 	strcpy(sun.sun_path, socket_path);
 	if (open_socket(frames, (struct sockaddr *)&sun, sizeof(sun), deadline, err))
 		return fm_context(err, "%s", socket_path);
-	if (!fm_frames_put(frames, FM_FRAME_RSH, host, strlen(host), NULL, 0) && !flush(frames, deadline, err) &&
-	    !expect(frames, FM_FRAME_READY, 0, &payload, deadline, err))
+	if (fm_frames_put(frames, FM_FRAME_RSH, host, strlen(host), NULL, 0))
+		fm_fail(err, FM_FAILED, "out of memory");
+	/* a runner that refused at once has closed its end, but its reason can still be read */
+	else if ((void)flush(frames, deadline, err), !expect(frames, FM_FRAME_READY, 0, &payload, deadline, err))
 		return 0;
 	fm_frames_dispose(frames);
 	return -1;

@@ -3,8 +3,10 @@
  * connection.c - see connection.h.
  *
  * States: HELLO (waiting for the client's proof; bounded in time, size and
- * number), REQUEST (collecting START), ATTACHED.  An error is told and the
- * connection then closed once that is written (CLOSING).
+ * number), REQUEST (collecting START), ATTACHED, CLOSING: the last word, often
+ * an ERROR, is written, then the client's end is waited for.  (Closing at once
+ * with something of the client's unread would reset the connection, and the
+ * word could be lost with it.)
  * A later client of the same task takes the place of the earlier one: what
  * looks alive here may be the shim of a node that is gone.
  */
@@ -22,6 +24,7 @@
 #include "common/log.h"
 
 #define PROOF_MS 10000
+#define CLOSING_MS 5000
 #define PENDING_HIGH (192u * 1024) /* no more output is queued above */
 #define PENDING_STOP (512u * 1024) /* nor anything read */
 
@@ -39,7 +42,7 @@ struct connection {
 	struct task *task;
 	uint64_t client;
 	uint64_t sent[3], acknowledged[3]; /* by stream; [0]: stdin acknowledged to the client */
-	bool exit_sent, finished;
+	bool exit_sent, finished, shut;
 };
 
 static void pump(struct connection *connection);
@@ -75,6 +78,14 @@ static void connection_destroy(struct connection *connection)
 	free(connection);
 }
 
+static void overdue(void *arg)
+{
+	struct connection *connection = arg;
+
+	connection->timer = NULL;
+	connection_destroy(connection);
+}
+
 static void leave_hello(struct connection *connection, enum state state)
 {
 	if (connection->state == STATE_HELLO) {
@@ -85,19 +96,17 @@ static void leave_hello(struct connection *connection, enum state state)
 	connection->state = state;
 }
 
-static void refuse(struct connection *connection, const struct fm_error *err)
+static void finish(struct connection *connection)
 {
 	leave_hello(connection, STATE_CLOSING);
-	fm_frames_put_error(&connection->frames, err);
 	detach(connection);
+	connection->timer = timer_start(connection->runner->loop, CLOSING_MS, overdue, connection);
 }
 
-static void proof_overdue(void *arg)
+static void refuse(struct connection *connection, const struct fm_error *err)
 {
-	struct connection *connection = arg;
-
-	connection->timer = NULL;
-	connection_destroy(connection);
+	fm_frames_put_error(&connection->frames, err);
+	finish(connection);
 }
 
 /* ---- frames from the client -------------------------------------------------------- */
@@ -146,8 +155,7 @@ static void take_over(struct task *task)
 	task->connection = NULL;
 	fm_fail(&err, FM_BUSY, "another client has taken over task '%s'", task->id);
 	refuse(old, &err);
-	fm_frames_flush(&old->frames);
-	shutdown(old->frames.fd, SHUT_RDWR); /* its event then ends it */
+	pump(old);
 }
 
 static void attach(struct connection *connection, struct task *task, const struct fm_request *request, bool existed)
@@ -238,10 +246,14 @@ static int on_attached(struct connection *connection, enum fm_frame_type type, c
 		task_signal(connection->task, connection->client, fm_get_u64(payload), payload[8]);
 		return fm_frames_put_offset(&connection->frames, FM_FRAME_ACK, FM_SIGNALS, fm_get_u64(payload), NULL,
 					    0);
+	case FM_FRAME_CLOSE:
+		if (size != 1 || payload[0] < FM_STDOUT || payload[0] > FM_STDERR)
+			return fm_fail(err, FM_USAGE, "a malformed close");
+		task_close_output(connection->task, payload[0]);
+		return 0;
 	case FM_FRAME_DONE:
 		connection->finished = connection->exit_sent;
-		connection->state = STATE_CLOSING;
-		detach(connection);
+		finish(connection);
 		return 0;
 	default:
 		return fm_fail(err, FM_USAGE, "an unexpected frame (%d)", type);
@@ -329,8 +341,14 @@ static void pump(struct connection *connection)
 		pump_stream(connection, FM_STDERR);
 		pump_exit(connection);
 	}
-	if (fm_frames_flush(&connection->frames))
+	if (fm_frames_flush(&connection->frames)) {
 		shutdown(connection->frames.fd, SHUT_RDWR);
+		connection->frames.out_begin = connection->frames.out_end;
+	} else if (connection->state == STATE_CLOSING && !connection->shut &&
+		   !fm_frames_pending(&connection->frames)) {
+		connection->shut = true;
+		shutdown(connection->frames.fd, SHUT_WR);
+	}
 	update_interest(connection);
 }
 
@@ -369,8 +387,6 @@ static void connection_ready(void *arg, uint32_t events)
 		return;
 	}
 	pump(connection);
-	if (connection->state == STATE_CLOSING && !fm_frames_pending(&connection->frames))
-		connection_destroy(connection);
 }
 
 void connection_accept(struct runner *runner, int fd)
@@ -396,7 +412,7 @@ void connection_accept(struct runner *runner, int fd)
 	hello[0] = FM_PROTOCOL_VERSION;
 	memcpy(hello + 1, connection->nonce, sizeof(connection->nonce));
 	connection->watch = watch_create(runner->loop, fd, EPOLLIN, connection_ready, connection);
-	connection->timer = timer_start(runner->loop, PROOF_MS, proof_overdue, connection);
+	connection->timer = timer_start(runner->loop, PROOF_MS, overdue, connection);
 	if (!connection->watch || !connection->timer ||
 	    fm_frames_put(&connection->frames, FM_FRAME_HELLO, hello, sizeof(hello), NULL, 0)) {
 		connection_destroy(connection);

@@ -45,6 +45,10 @@ uninstall-fermata-rsh:
 	rm -f $(DESTDIR)$(pkglibexecdir)/fermata-rsh
 .PHONY: install-fermata-rsh uninstall-fermata-rsh
 
+dist_check_SCRIPTS += tests/runner/runner_test
+TESTS += tests/runner/runner_test
+EXTRA_DIST += tests/runner/agent.py tests/runner/cutter.py
+
 if HAVE_CMOCKA
 runner_tests = tests/unit/runner_protocol_test tests/unit/runner_spool_test tests/unit/runner_params_test
 check_PROGRAMS += $(runner_tests)

@@ -20,6 +20,7 @@
  *	                             ←    SIGNAL sequence number
  *	ACK 3 sequence               →
  *	EXIT kind value              →                         after the last OUTPUT
+ *	                             ←    CLOSE stream         nobody reads it any more: as if a pipe broke
  *	                             ←    DONE                 all is printed; the task may be forgotten
  *	PING ↔ PONG                                            any time after START
  *
@@ -82,6 +83,7 @@ enum fm_frame_type {
 	FM_FRAME_PONG,
 	FM_FRAME_RSH,    /* host; unix socket only */
 	FM_FRAME_READY,
+	FM_FRAME_CLOSE,  /* u8 stream */
 };
 
 /* TASK's flags */

@@ -55,6 +55,7 @@ struct conversation {
 	bool attached;
 	bool done_sent;
 	uint64_t signal_sent; /* the last one sent on this connection */
+	bool closed[2];       /* CLOSE sent */
 	int64_t heard_ms, ping_ms;
 	bool lost, refused;
 };
@@ -68,6 +69,16 @@ static int64_t now_ms(void)
 }
 
 /* ---- making one ------------------------------------------------------------------ */
+
+void fm_relay_guard_fds(void)
+{
+	int fd = open("/dev/null", O_RDWR);
+
+	while (fd >= 0 && fd <= STDERR_FILENO)
+		fd = dup(fd);
+	if (fd > STDERR_FILENO)
+		close(fd);
+}
 
 /* Everything one may send a program to tell it something; not what tells of its own faults. */
 static void signals_to_pass(sigset_t *set)
@@ -395,6 +406,17 @@ static void send_acknowledgements(struct fm_relay *relay, struct conversation *t
 	}
 }
 
+/* What read our output has gone: the task is to notice, as it would have without us. */
+static void send_closes(struct fm_relay *relay, struct conversation *talk)
+{
+	for (int i = 0; i < 2; i++) {
+		uint8_t stream = (uint8_t)(i + 1);
+
+		if (relay->output[i].failed == EPIPE && !talk->closed[i])
+			talk->closed[i] = !fm_frames_put(talk->frames, FM_FRAME_CLOSE, &stream, 1, NULL, 0);
+	}
+}
+
 static void send_signals(struct fm_relay *relay, struct conversation *talk)
 {
 	for (size_t i = 0; i < relay->signal_count; i++) {
@@ -431,6 +453,7 @@ static void send_frames(struct fm_relay *relay, struct conversation *talk, struc
 		send_input(relay, talk);
 		send_acknowledgements(relay, talk);
 		send_signals(relay, talk);
+		send_closes(relay, talk);
 	}
 	if (relay->exited && !talk->done_sent && !relay_output_waiting(&relay->output[0]) &&
 	    !relay_output_waiting(&relay->output[1]))
@@ -476,6 +499,11 @@ enum fm_relay_result fm_relay_run(struct fm_relay *relay, struct fm_frames *fram
 		return FM_RELAY_EXITED;
 	}
 	return talk.refused ? FM_RELAY_REFUSED : FM_RELAY_LOST;
+}
+
+uint64_t fm_relay_progress(const struct fm_relay *relay)
+{
+	return relay->output[0].received + relay->output[1].received + relay->input.base;
 }
 
 const struct fm_exit *fm_relay_exit(const struct fm_relay *relay)

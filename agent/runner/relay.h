@@ -20,6 +20,12 @@ enum fm_relay_result {
 };
 
 /*
+ * First thing in main(): a standard fd that is closed becomes /dev/null, before
+ * a socket of ours gets its number and the task's output with it.
+ */
+void fm_relay_guard_fds(void);
+
+/*
  * who: begins the relay's own lines on stderr, e.g. "fermata: job 12"; kept.
  * request: borrowed until the end; its flags for stdin and the merging of the
  * outputs are set here from what the process's fds are.
@@ -38,6 +44,9 @@ enum fm_relay_result fm_relay_run(struct fm_relay *relay, struct fm_frames *fram
 void fm_relay_pause(struct fm_relay *relay, long ms);
 /* A line of our own on stderr. */
 void fm_relay_say(const struct fm_relay *relay, const char *text);
+
+/* Grows whenever bytes of the task got through, either way: whether a connection was of use. */
+uint64_t fm_relay_progress(const struct fm_relay *relay);
 
 /* After FM_RELAY_EXITED: end this process as the task ended. */
 void fm_relay_end_like(const struct fm_exit *status) __attribute__((noreturn));

@@ -155,6 +155,7 @@ int rsh_main(int argc, char **argv)
 	char cwd[PATH_MAX];
 	const char *user = getenv("USER");
 
+	fm_relay_guard_fds();
 	if (parse(argc, argv, &call)) {
 		bool asked = argc > 1 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"));
 

@@ -142,7 +142,7 @@ struct task *task_start(struct runner *runner, const struct fm_request *request,
 	}
 	task_pipes_init(&pipes);
 	if ((request->script && write_script(task, request, err)) ||
-	    task_pipes_open(&pipes, request->flags, err) || launch(task, request, &pipes, err) ||
+	    task_pipes_open(&pipes, &runner->params, request->flags, err) || launch(task, request, &pipes, err) ||
 	    task_pipes_adopt(task, &pipes, err)) {
 		if (task->pid > 0)
 			kill(-task->group, SIGKILL);

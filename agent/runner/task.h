@@ -73,6 +73,8 @@ bool task_is_over(const struct task *task);
 int task_input(struct task *task, uint64_t offset, const void *data, size_t size);
 /* A client has read up to offset. */
 void task_acknowledge(struct task *task, enum fm_stream stream, uint64_t offset);
+/* Nobody will read the stream any more: the program finds its pipe broken. */
+void task_close_output(struct task *task, enum fm_stream stream);
 /* To the process group; once for each of a client's sequence numbers. */
 void task_signal(struct task *task, uint64_t client, uint64_t sequence, int number);
 /* An ephemeral task's connection is gone: hang up, and kill what stays. */

@@ -29,7 +29,12 @@ void task_pipes_close(struct task_pipes *pipes)
 		}
 }
 
-int task_pipes_open(struct task_pipes *pipes, uint32_t flags, struct fm_error *err)
+static int give_pipe(const int pipe[2], const struct params *params)
+{
+	return geteuid() == 0 && pipe[1] >= 0 ? fchown(pipe[1], params->uid, params->gid) : 0;
+}
+
+int task_pipes_open(struct task_pipes *pipes, const struct params *params, uint32_t flags, struct fm_error *err)
 {
 	int failed = 0;
 
@@ -38,7 +43,8 @@ int task_pipes_open(struct task_pipes *pipes, uint32_t flags, struct fm_error *e
 	else
 		failed = pipe2(pipes->in, O_CLOEXEC);
 	failed = failed || pipe2(pipes->out, O_CLOEXEC) ||
-		 (!(flags & FM_REQUEST_MERGE) && pipe2(pipes->err, O_CLOEXEC));
+		 (!(flags & FM_REQUEST_MERGE) && pipe2(pipes->err, O_CLOEXEC)) || give_pipe(pipes->in, params) ||
+		 give_pipe(pipes->out, params) || give_pipe(pipes->err, params);
 	return failed ? fm_fail(err, FM_FAILED, "the task's pipes: %s", strerror(errno)) : 0;
 }
 
@@ -108,6 +114,16 @@ void task_acknowledge(struct task *task, enum fm_stream number, uint64_t offset)
 		stream->blocked = false;
 		watch_change(stream->watch, EPOLLIN);
 	}
+}
+
+void task_close_output(struct task *task, enum fm_stream number)
+{
+	struct task_stream *stream = &task->stream[number == FM_STDERR];
+
+	if (stream->fd < 0)
+		return;
+	end_stream(stream);
+	task_stream_ended(task);
 }
 
 void task_streams_close(struct task *task)

@@ -11,8 +11,8 @@ struct task_pipes {
 };
 
 void task_pipes_init(struct task_pipes *pipes);
-/* What the request's flags ask for. */
-int task_pipes_open(struct task_pipes *pipes, uint32_t flags, struct fm_error *err);
+/* What the request's flags ask for; the task's ends belong to its user, who may open them again (/dev/stderr). */
+int task_pipes_open(struct task_pipes *pipes, const struct params *params, uint32_t flags, struct fm_error *err);
 /* The runner's ends become the task's, watched. */
 int task_pipes_adopt(struct task *task, struct task_pipes *pipes, struct fm_error *err);
 /* What is left; may run twice. */

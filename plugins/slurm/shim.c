@@ -33,7 +33,6 @@
 #define PAUSE_MAX_MS 5000
 #define PING_MS 15000
 #define LOST_MS 60000
-#define STEADY_MS 10000           /* a connection that lasted so long was a good one */
 #define NO_ANSWER_MS (10 * 60000) /* nobody at all: the node is no longer what it was */
 #define EXIT_NO_GUEST 1
 
@@ -167,16 +166,16 @@ static int relay_task(struct shim *shim, struct fm_error *err)
 
 	for (;;) {
 		enum shim_verdict verdict = reach(shim, &frames, err);
-		int64_t began = now_ms();
+		uint64_t progress = fm_relay_progress(shim->relay);
 
-		if (verdict == SHIM_NEVER || (verdict == SHIM_SILENT && began - heard > NO_ANSWER_MS))
+		if (verdict == SHIM_NEVER || (verdict == SHIM_SILENT && now_ms() - heard > NO_ANSWER_MS))
 			return -1;
 		if (verdict == SHIM_HERE) {
 			enum fm_relay_result result = fm_relay_run(shim->relay, &frames, err);
 
 			if (result != FM_RELAY_LOST)
 				return result == FM_RELAY_EXITED ? 0 : -1;
-			if (now_ms() - began > STEADY_MS)
+			if (fm_relay_progress(shim->relay) != progress)
 				pause = PAUSE_FIRST_MS;
 		}
 		if (verdict != SHIM_SILENT)
@@ -203,6 +202,7 @@ int main(int argc, char **argv)
 	struct shim shim = { 0 };
 	struct fm_error err;
 
+	fm_relay_guard_fds();
 	if (parse_options(argc, argv, &shim))
 		return FM_USAGE;
 	prctl(PR_SET_DUMPABLE, 0); /* the token is in this memory */

@@ -135,7 +135,7 @@ struct message {
 
 static const struct {
 	const char *path, *value;
-} store[] = { { "k", "one " }, { "k.1", "two " }, { "k.2", "three" }, { "single", "x" }, { "deep.1", "y" } };
+} store[] = { { "k", "one " }, { "k-1", "two " }, { "k-2", "three" }, { "single", "x" }, { "deep-1", "y" } };
 
 static void serve(int fd)
 {
