@@ -159,7 +159,8 @@ void guest_fail(struct guest *g, const struct fm_error *why)
 
 	if (g->stage == GUEST_UNDOING)
 		return;
-	fm_context(&error, "member %u (%s): %s", job->rank, job->agent->conf.node_name, steps[g->stage]);
+	if (!g->told)
+		fm_context(&error, "member %u (%s): %s", job->rank, job->agent->conf.node_name, steps[g->stage]);
 	tear_down(g);
 	job->telling = !job_is_lead(job);
 	job_set_state(job, JOB_FAILED, &error);
@@ -208,6 +209,7 @@ static void on_plan(struct json_object *reply, const struct fm_error *error, voi
 		guest_set_timer(g->timer, PLAN_RETRY_MS);
 		return;
 	}
+	g->told = error && error->code != FM_TIMEOUT;
 	if (error)
 		guest_fail(g, error);
 	else if (guest_take_plan(g->job, reply, &err))

@@ -10,9 +10,11 @@ Needs root: agents check who calls.  Nothing but loopback is used.
 """
 import atexit
 import concurrent.futures
+import ctypes
 import http.client
 import json
 import os
+import platform
 import shutil
 import signal
 import socket
@@ -22,6 +24,7 @@ import tempfile
 import time
 
 USER, OTHER = 12001, 12002
+_SETRESUID = {"x86_64": 117, "aarch64": 147}[platform.machine()]
 
 # `make check` runs in the top of the build tree.
 os.environ.setdefault("FERMATAD", os.path.abspath("fermatad"))
@@ -44,6 +47,13 @@ def refused(code, f, *args, **kw):
     raise AssertionError("it was allowed")
 
 
+def _thread_euid(uid):
+    """This thread's alone: os.seteuid() would change all threads'."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.syscall(ctypes.c_long(_SETRESUID), ctypes.c_long(-1), ctypes.c_long(uid), ctypes.c_long(-1)):
+        raise OSError(ctypes.get_errno(), "setresuid")
+
+
 class _Unix(http.client.HTTPConnection):
     def __init__(self, path, uid, timeout):
         super().__init__("agent", timeout=timeout)
@@ -52,11 +62,11 @@ class _Unix(http.client.HTTPConnection):
     def connect(self):
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(self.timeout)
-        os.seteuid(self.uid)  # what SO_PEERCRED will say
+        _thread_euid(self.uid)  # what SO_PEERCRED will say
         try:
             self.sock.connect(self.path)
         finally:
-            os.seteuid(0)
+            _thread_euid(0)
 
 
 def wait_for(what, condition, timeout=30):
