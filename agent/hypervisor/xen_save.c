@@ -193,6 +193,8 @@ static int run_again(struct xen_saver *s)
 	struct domain_info info;
 	struct fm_error err;
 
+	if (s->suspend_rc)
+		xen_suspend_cancel(s->hv, s->domid); /* not that it follows later */
 	for (int i = 0; i < RESUME_TRIES; i++) {
 		if (xen_info(s->hv, s->domid, "", &info, &err) == 0 && info.state != DOMAIN_SUSPENDED)
 			return 0;

@@ -40,7 +40,7 @@ struct pump {
 	struct block *spare;
 	size_t allocated, limit; /* blocks */
 	int read_fd, write_fd, done_fd;
-	bool input_ended, stop, failed;
+	bool input_ended, stop, failed, paused;
 	struct fm_error err; /* of the sink */
 	struct pump_sink sink;
 	pthread_t reader, writer;
@@ -90,6 +90,7 @@ static struct block *take_spare(struct pump *p)
 			if (!b) /* no more memory: make do with what there is */
 				p->limit = p->allocated;
 		} else {
+			pthread_cond_broadcast(&p->changed); /* a paused sink has to go on */
 			wait_for_room(p);
 		}
 	}
@@ -141,13 +142,18 @@ static void *run_reader(void *arg)
 	return NULL;
 }
 
+static bool has_room(const struct pump *p)
+{
+	return p->spare || p->allocated < p->limit;
+}
+
 /* The next filled block; NULL: there will be none. */
 static struct block *take_filled(struct pump *p)
 {
 	struct block *b;
 
 	pthread_mutex_lock(&p->lock);
-	while (!p->head && !p->input_ended && !p->stop && !p->failed)
+	while ((p->head ? p->paused && has_room(p) : !p->input_ended) && !p->stop && !p->failed)
 		pthread_cond_wait(&p->changed, &p->lock);
 	b = p->stop || p->failed ? NULL : p->head;
 	if (b) {
@@ -250,8 +256,17 @@ int pump_done_fd(const struct pump *p)
 	return p->done_fd;
 }
 
+void pump_pause(struct pump *p, bool pause)
+{
+	pthread_mutex_lock(&p->lock);
+	p->paused = pause;
+	pthread_cond_broadcast(&p->changed);
+	pthread_mutex_unlock(&p->lock);
+}
+
 void pump_close(struct pump *p)
 {
+	pump_pause(p, false);
 	fm_cleanup_close(&p->write_fd);
 	p->write_fd = -1;
 }

@@ -40,7 +40,11 @@ struct pump *pump_start(size_t limit, const struct pump_sink *sink, struct fm_er
 /* The pipe's write end, for the driver. Stays the pump's. */
 int pump_fd(const struct pump *p);
 
-/* No more will be written: close the write end. */
+/* While the guest stands still the processor is for the copy, not for compression:
+ * the sink gets nothing as long as the queue has room. */
+void pump_pause(struct pump *p, bool pause);
+
+/* No more will be written: close the write end. Ends a pause. */
 void pump_close(struct pump *p);
 
 /* Readable once the pump has ended: all written after pump_close(), or failed. */

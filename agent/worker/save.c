@@ -29,12 +29,15 @@ enum phase {
 	PHASE_DURABLE, /* listens; the guest runs */
 };
 
+/* What a store is expected to take at least: 32 MB/s. */
+#define STOP_COPY_BYTES_PER_MS 32000
+
 struct save {
 	struct worker *worker;
 	struct stream_writer *writer;
 	struct pump *pump;
 	int64_t deadline_ms; /* of the order to cut */
-	int64_t stop_deadline_ms;
+	int64_t stop_max_ms, stop_deadline_ms; /* until all is out of the stopped domain */
 	atomic_int phase;
 	bool told;  /* the agent itself said abort */
 	bool stuck; /* the driver could not resume the domain */
@@ -84,6 +87,9 @@ static void on_armed(bool live, uint64_t raw_bytes, void *data)
 
 	s->phase = PHASE_WAIT;
 	s->deadline_ms = control_now_ms() + s->worker->request->hold_max_ms;
+	s->stop_max_ms = s->worker->request->stop_max_ms;
+	if (!live) /* all of the memory goes through the store while it is stopped */
+		s->stop_max_ms += (int64_t)(raw_bytes / STOP_COPY_BYTES_PER_MS);
 	if (fields) {
 		fm_json_set_bool(fields, "live", live);
 		fm_json_set_int(fields, "raw_bytes", (int64_t)raw_bytes);
@@ -101,7 +107,8 @@ static enum save_verdict on_hold(int timeout_ms, void *data)
 		timeout_ms = left > 0 ? (int)left : 0;
 	command = control_wait(s->worker->control, timeout_ms, pump_done_fd(s->pump));
 	if (command == COMMAND_CUT && s->phase == PHASE_WAIT) {
-		s->stop_deadline_ms = control_now_ms() + s->worker->request->stop_max_ms;
+		s->stop_deadline_ms = control_now_ms() + s->stop_max_ms;
+		pump_pause(s->pump, true);
 		s->phase = PHASE_STOP;
 		return SAVE_CUT;
 	}
@@ -146,6 +153,7 @@ static void on_released(double stopped_ms, void *data)
 	struct json_object *fields = json_object_new_object();
 
 	s->phase = PHASE_DURABLE;
+	pump_pause(s->pump, false);
 	if (fields)
 		fm_json_set_double(fields, "stopped_ms", stopped_ms);
 	control_event(s->worker->control, "released", fields);

@@ -121,6 +121,24 @@ static void test_stop_is_short(void **state)
 	pump_destroy(p);
 }
 
+static void test_paused_until_the_queue_is_full(void **state)
+{
+	struct slow_sink s = { .gate = PTHREAD_MUTEX_INITIALIZER };
+	struct fm_error err;
+	struct pump *p = pump_start(LIMIT, &(struct pump_sink){ take, NULL, &s }, &err);
+	size_t done;
+
+	assert_non_null(p);
+	pump_pause(p, true);
+	done = feed(pump_fd(p), LIMIT / 2);
+	assert_int_equal(s.taken, 0);
+	done += feed(pump_fd(p), TOTAL); /* more than fits: it goes on all the same */
+	assert_true(s.taken > 0);
+	assert_int_equal(pump_finish(p, &err), 0);
+	assert_int_equal(s.taken, done);
+	pump_destroy(p);
+}
+
 static void test_sink_fails(void **state)
 {
 	struct slow_sink s = { .gate = PTHREAD_MUTEX_INITIALIZER, .fail_at = LIMIT };
@@ -211,7 +229,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_order_and_bound), cmocka_unit_test(test_stop_is_short),
-		cmocka_unit_test(test_sink_fails),      cmocka_unit_test(test_given_up),
+		cmocka_unit_test(test_paused_until_the_queue_is_full), cmocka_unit_test(test_sink_fails),      cmocka_unit_test(test_given_up),
 		cmocka_unit_test(test_destroy_with_data_queued), cmocka_unit_test(test_deaths),
 	};
 
