@@ -103,8 +103,8 @@ struct save_calls {
 	 * live: the domain runs until then and only the rest is copied in the stop;
 	 * else all of it is.  raw_bytes: expected size of the stream. */
 	void (*armed)(bool live, uint64_t raw_bytes, void *data);
-	/* Asked often before the cut: waits up to timeout_ms for a word.
-	 * Before armed() only SAVE_HOLD and SAVE_ABORT are given. */
+	/* Asked often before the cut: waits up to timeout_ms for a word. Before
+	 * armed() and after SAVE_CUT only SAVE_HOLD and SAVE_ABORT are given. */
 	enum save_verdict (*hold)(int timeout_ms, void *data);
 	/* The domain is suspended and all of its state is in the stream or in this
 	 * process's memory.  Blocks until SAVE_RELEASE or SAVE_ABORT; both resume. */

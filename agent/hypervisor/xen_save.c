@@ -82,6 +82,10 @@ static int on_suspend(void *data)
 	s->suspended_ns = hypervisor_now_ns();
 	if (s->suspend_rc)
 		return 0;
+	/* A busy guest may have taken its time: is the cut still wanted? */
+	s->aborted = s->calls->hold(0, s->calls->data) == SAVE_ABORT;
+	if (s->aborted)
+		return 0;
 	s->torn = s->live && !dirty_log_is_on(s);
 	return !s->torn;
 }

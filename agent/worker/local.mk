@@ -40,3 +40,4 @@ tests_unit_worker_pump_test_LDADD = $(worker_test_ldadd)
 tests_unit_worker_xl_file_test_CFLAGS = $(worker_test_cflags)
 tests_unit_worker_xl_file_test_LDADD = $(worker_test_ldadd)
 endif
+EXTRA_DIST += tests/lab/t/worker tests/lab/t/worker-host
