@@ -234,7 +234,7 @@ static int look_at(struct xen_saver *s, struct fm_error *err)
 
 	libxl_dominfo_init(&di);
 	rc = libxl_domain_info(s->hv->ctx, &di, s->domid);
-	s->live = di.domain_type == LIBXL_DOMAIN_TYPE_PVH;
+	s->live = di.domain_type != LIBXL_DOMAIN_TYPE_PV; /* here a PVH domain is called HVM */
 	s->raw_bytes = di.current_memkb * 1024;
 	if (rc)
 		rc = fm_fail(err, FM_NOT_FOUND, "domain %u is gone", s->domid);
