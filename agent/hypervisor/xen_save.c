@@ -160,8 +160,10 @@ static int write_header(struct xen_saver *s, int fd, struct fm_error *err)
 /* Stop-and-copy has nothing to do before the cut. 0: go, 1: aborted. */
 static int wait_stopped_copy(struct xen_saver *s)
 {
-	enum save_verdict verdict;
+	enum save_verdict verdict = s->calls->hold(0, s->calls->data);
 
+	if (verdict != SAVE_HOLD)
+		return 1;
 	s->calls->armed(false, s->raw_bytes, s->calls->data);
 	do
 		verdict = s->calls->hold(ROUND_MOST_MS, s->calls->data);
