@@ -5,14 +5,18 @@
  */
 #include "config.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/statvfs.h>
+#include <unistd.h>
 
 #include "agent/job.h"
 #include "agent/routes.h"
 #include "agent/task.h"
+#include "common/cleanup.h"
+#include "common/io.h"
 
 #define STORE_MS 2000
 
@@ -22,6 +26,24 @@ struct status {
 	struct event *timeout;
 };
 
+/* The names in ImageDir that have an image.conf: sbatch asks where it cannot look itself. */
+static struct json_object *image_names(const struct agent *agent)
+{
+	struct json_object *names = json_object_new_array();
+	DIR *dir = opendir(agent->conf.image_dir);
+	struct dirent *entry;
+
+	while (dir && (entry = readdir(dir))) {
+		FM_AUTO_FREE char *path = fm_format("%s/image.conf", entry->d_name);
+
+		if (entry->d_name[0] != '.' && path && !faccessat(dirfd(dir), path, R_OK, 0))
+			json_object_array_add(names, json_object_new_string(entry->d_name));
+	}
+	if (dir)
+		closedir(dir);
+	return names;
+}
+
 static int store_space(void *arg, struct json_object *result, struct task_blob *blob, struct fm_error *err)
 {
 	const struct agent *agent = arg;
@@ -30,15 +52,16 @@ static int store_space(void *arg, struct json_object *result, struct task_blob *
 	(void)blob;
 	if (statvfs(agent->conf.store_dir, &fs))
 		return fm_fail(err, FM_FAILED, "%s: %s", agent->conf.store_dir, strerror(errno));
+	json_object_object_add(result, "images", image_names(agent));
 	fm_json_set_int(result, "free_bytes", (int64_t)fs.f_bavail * (int64_t)fs.f_frsize);
 	return 0;
 }
 
-/* store: {free_bytes} or {error}; taken. */
+/* store: {free_bytes, images} or {error}; taken. */
 static void reply(struct status *s, struct json_object *store)
 {
 	const struct agent *agent = s->req->agent;
-	struct json_object *o = json_object_new_object(), *jobs = json_object_new_array();
+	struct json_object *o = json_object_new_object(), *jobs = json_object_new_array(), *images;
 
 	fm_json_set_string(o, "version", PACKAGE_VERSION);
 	fm_json_set_string(o, "node", agent->conf.node_name);
@@ -48,6 +71,10 @@ static void reply(struct status *s, struct json_object *store)
 	for (struct job *job = agent->jobs; job; job = job->next)
 		json_object_array_add(jobs, json_object_new_int64(job->spec.job));
 	json_object_object_add(o, "jobs", jobs);
+	if (json_object_object_get_ex(store, "images", &images)) {
+		json_object_object_add(o, "images", json_object_get(images));
+		json_object_object_del(store, "images");
+	}
 	fm_json_set_string(store, "dir", agent->conf.store_dir);
 	json_object_object_add(o, "store", store);
 	request_reply(s->req, 200, o);
