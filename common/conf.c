@@ -46,7 +46,6 @@ static const struct conf_key conf_keys[] = {
 	TEXT("DefaultImage", default_image, "mpi"),
 	TEXT("MungeSocket", munge_socket, ""),
 	TEXT("WorkerPath", worker_path, FM_LIBEXECDIR "/fermata-worker"),
-	TEXT("ShimPath", shim_path, FM_LIBEXECDIR "/fermata-shim"),
 	KEY("Port", port, CONF_UNSIGNED, 1, 65535, "6830"),
 	KEY("RunnerPort", runner_port, CONF_UNSIGNED, 1, 65535, "7777"),
 	KEY("GuestRanks", guest_ranks, CONF_UNSIGNED, 2, 1 << 20, "256"),

@@ -33,7 +33,6 @@ struct fm_conf {
 	char *default_image;
 	char *munge_socket;     /* "" = munged's default */
 	char *worker_path;
-	char *shim_path;
 	unsigned port;
 	unsigned runner_port;
 	unsigned guest_ranks;   /* power of two */
