@@ -111,44 +111,48 @@ static struct gate_bpf *programs_load(void)
 
 static int bpf_setup(struct gate_system *system, struct fm_error *err)
 {
-	struct gate_bpf *skel;
+	struct bpf_system *bpf;
 
 	libbpf_set_print(libbpf_note);
 	complaint[0] = '\0';
 	if (bpffs_ready(err) < 0)
 		return -1;
-	skel = programs_load();
-	if (!skel && errno == EINVAL) {
+	bpf = calloc(1, sizeof(*bpf));
+	if (!bpf)
+		return fm_fail(err, FM_FAILED, "no memory");
+	bpf->skel = programs_load();
+	if (!bpf->skel && errno == EINVAL) {
 		pins_discard();
-		skel = programs_load();
+		bpf->skel = programs_load();
 	}
-	if (!skel)
-		return fm_fail(err, errno == EPERM ? FM_DENIED : FM_INCOMPATIBLE,
-			       "the kernel refuses the gate's programs: %s (%s)", strerror(errno), complaint);
-	system->state = skel;
+	if (!bpf->skel) {
+		fm_fail(err, errno == EPERM ? FM_DENIED : FM_INCOMPATIBLE,
+			"the kernel refuses the gate's programs: %s (%s)", strerror(errno), complaint);
+		free(bpf);
+		return -1;
+	}
+	system->state = bpf;
 	return 0;
 }
 
 static void bpf_teardown(struct gate_system *system)
 {
-	pins_discard();
-	rmdir(PIN_DIR);
-	gate_bpf__destroy(system->state);
+	struct bpf_system *bpf = system->state;
+
+	if (bpf->ours) {
+		pins_discard();
+		rmdir(PIN_DIR);
+	}
+	gate_bpf__destroy(bpf->skel);
+	free(bpf);
 }
 
-static int bpf_recover(struct gate_system *system, struct fm_error *err)
+static int taps_remove(struct fm_error *err)
 {
-	struct gate_bpf *skel = system->state;
 	struct dirent *entry;
-	DIR *dir;
+	DIR *dir = opendir("/sys/class/net");
 	int r = 0;
 
-	/* conf first: it is what shuts */
-	if (map_empty(bpf_map__fd(skel->maps.gate_conf)) < 0 ||
-	    map_empty(bpf_map__fd(skel->maps.gate_back)) < 0 ||
-	    map_empty(bpf_map__fd(skel->maps.gate_live)) < 0)
-		return fm_fail(err, FM_FAILED, "cannot open the gates of an earlier agent: %s", strerror(errno));
-	dir = opendir("/sys/class/net");
 	if (!dir)
 		return fm_fail(err, FM_FAILED, "/sys/class/net: %s", strerror(errno));
 	while (r == 0 && (entry = readdir(dir)) != NULL)
@@ -156,6 +160,21 @@ static int bpf_recover(struct gate_system *system, struct fm_error *err)
 			r = tap_remove(entry->d_name, err);
 	closedir(dir);
 	return r;
+}
+
+static int bpf_recover(struct gate_system *system, struct fm_error *err)
+{
+	struct bpf_system *bpf = system->state;
+
+	/* Devices first: those of an agent that runs are busy, and then its gates are not ours to open. */
+	if (taps_remove(err) < 0)
+		return -1;
+	if (map_empty(bpf_map__fd(bpf->skel->maps.gate_conf)) < 0 ||
+	    map_empty(bpf_map__fd(bpf->skel->maps.gate_back)) < 0 ||
+	    map_empty(bpf_map__fd(bpf->skel->maps.gate_live)) < 0)
+		return fm_fail(err, FM_FAILED, "cannot open the gates of an earlier agent: %s", strerror(errno));
+	bpf->ours = true;
+	return 0;
 }
 
 const struct gate_driver gate_driver_bpf = {

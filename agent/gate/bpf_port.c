@@ -36,6 +36,7 @@ struct bpf_side {
 	enum gate_dir dir;
 	struct tap tap;
 	struct event *readable;
+	bool shut;
 	uint64_t fetched;     /* of the kernel's `captured` */
 	uint64_t unreturned;  /* accepted, but never came by; counted in lost */
 	uint64_t lost;
@@ -127,7 +128,7 @@ void *bpf_port_attach(struct gate *gate, struct fm_error *err)
 		fm_fail(err, FM_FAILED, "no memory");
 		return NULL;
 	}
-	port->skel = gate->system->state;
+	port->skel = ((struct bpf_system *)gate->system->state)->skel;
 	for (int dir = 0; dir < GATE_DIRS; dir++)
 		port->side[dir] = (struct bpf_side){ .gate = gate, .dir = dir, .tap = { .fd = -1 } };
 	port->ifindex = if_nametoindex(gate->vif);
@@ -147,6 +148,7 @@ void *bpf_port_attach(struct gate *gate, struct fm_error *err)
 			return NULL;
 		}
 	}
+	((struct bpf_system *)gate->system->state)->ours = true;
 	return port;
 }
 
@@ -189,6 +191,7 @@ int bpf_port_shut(void *p, enum gate_dir dir, uint64_t deadline_ns, struct fm_er
 
 	if (conf_write(port, dir, &conf) < 0)
 		return fm_fail(err, FM_FAILED, "map: %s", strerror(errno));
+	port->side[dir].shut = true;
 	return 0;
 }
 
@@ -197,6 +200,7 @@ void bpf_port_open(void *p, enum gate_dir dir)
 	struct bpf_port *port = p;
 	struct gate_key key = { port->ifindex, dir };
 
+	port->side[dir].shut = false;
 	bpf_map_delete_elem(bpf_map__fd(port->skel->maps.gate_conf), &key);
 }
 
@@ -334,10 +338,16 @@ uint64_t bpf_port_leaked(void *p)
 	uint64_t leaked = 0;
 
 	for (int dir = 0; dir < GATE_DIRS; dir++) {
+		struct gate_key key = { port->ifindex, dir };
+		struct gate_conf conf;
 		struct gate_live live;
 
 		if (live_read(port, dir, &live) == 0)
 			leaked += live.leaked;
+		/* somebody opened it behind our back, and nobody counts */
+		if (port->side[dir].shut &&
+		    bpf_map_lookup_elem(bpf_map__fd(port->skel->maps.gate_conf), &key, &conf) < 0)
+			leaked += 1ull << 32;
 	}
 	return leaked;
 }

@@ -7,6 +7,12 @@
 #include "gate_map.h"
 #include "tap.h"
 
+/* struct gate_system's state */
+struct bpf_system {
+	struct gate_bpf *skel;
+	bool ours; /* pins and maps: nobody else uses them */
+};
+
 /* libbpf's last warning, for error texts; "" when there was none. */
 const char *bpf_complaint(void);
 

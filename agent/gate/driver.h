@@ -66,7 +66,6 @@ struct gate_side {
 	enum gate_side_state state;
 	uint64_t deadline_ns; /* 0: none */
 	struct gate_queue queue;
-	uint64_t share; /* frames a millisecond while releasing */
 };
 
 struct gate {

@@ -16,10 +16,11 @@
 
 #define FETCH_BATCH 256
 #define STEP_US 1000
-/* What one direction gives back in a millisecond at least; a longer queue goes in some 32 ms. */
+/* What one direction gives back in a millisecond at least; a longer queue goes faster. */
 #define BATCH_MIN 32
 #define BATCH_BYTES (512u << 10)
 #define BATCH_MAX_MS 8 /* a late step makes up for that much */
+#define SPEEDUP_NS (100ull * 1000000u)
 #define RELEASE_MAX_NS (5ull * 1000000000u)
 
 unsigned gate_fetch(struct gate *gate, enum gate_dir dir)
@@ -50,8 +51,6 @@ void gate_release_start(struct gate *gate)
 	gate->releasing = true;
 	gate->step_ns = gate_now_ns();
 	gate->release_by_ns = gate->step_ns + RELEASE_MAX_NS;
-	for (int dir = 0; dir < GATE_DIRS; dir++)
-		gate->side[dir].share = gate->side[dir].queue.frames / 32 + BATCH_MIN;
 	/* The kernel must not open by itself before the queue is empty. */
 	for (int dir = 0; dir < GATE_DIRS; dir++)
 		if (gate->side[dir].state == GATE_HELD)
@@ -137,6 +136,16 @@ static void finish(struct gate *gate)
 		done(gate->done_arg); /* may destroy the gate: nothing after it */
 }
 
+/* What one direction may give back in this step, ms after the last one. */
+static struct budget step_budget(const struct gate *gate, enum gate_dir dir, uint64_t now, uint64_t ms)
+{
+	uint64_t share = gate->side[dir].queue.frames / 16 + BATCH_MIN;
+	/* Faster with time, or what arrives meanwhile could be more than what goes. */
+	uint64_t speed = 1 + (now + RELEASE_MAX_NS - gate->release_by_ns) / SPEEDUP_NS;
+
+	return (struct budget){ share * ms * speed, BATCH_BYTES * ms * speed };
+}
+
 void gate_release_step(struct gate *gate)
 {
 	uint64_t now = gate_now_ns(), ms = (now - gate->step_ns) / 1000000u;
@@ -144,11 +153,8 @@ void gate_release_step(struct gate *gate)
 
 	ms = ms < 1 ? 1 : ms > BATCH_MAX_MS ? BATCH_MAX_MS : ms;
 	gate->step_ns = now;
-	for (int dir = 0; dir < GATE_DIRS; dir++) {
-		struct budget left = { gate->side[dir].share * ms, BATCH_BYTES * ms };
-
-		open = side_step(gate, dir, left) && open;
-	}
+	for (int dir = 0; dir < GATE_DIRS; dir++)
+		open = side_step(gate, dir, step_budget(gate, dir, now, ms)) && open;
 	if (!open && now < gate->release_by_ns) {
 		step_in(gate, STEP_US);
 		return;

@@ -70,6 +70,12 @@ static void bed_up(struct bed *bed, const char *vif)
 	bed_link_wait(bed->gate);
 }
 
+static void bed_down(struct bed *bed)
+{
+	gate_system_destroy(bed->system);
+	event_base_free(bed->base);
+}
+
 static void hold(struct gate *gate, bool in, unsigned ms)
 {
 	struct fm_error err;
@@ -129,7 +135,7 @@ static void udp_through_a_hold(char from, char to, bool in)
 	CHECK(r.lost == 0 && r.duplicated == 0, "lost %u, doubled %u", r.lost, r.duplicated);
 	CHECK(r.reordered == 0, "reordered %u", r.reordered);
 	CHECK(r.gap_s > 0.9, "the hold did not hold: longest gap %.3f s", r.gap_s);
-	gate_system_destroy(bed.system);
+	bed_down(&bed);
 }
 
 static void udp_held_out(void)
@@ -151,8 +157,8 @@ static void fast_stream_keeps_order(void)
 
 	bed_guests();
 	bed_up(&bed, "va");
-	udp_start(&s, 'a', 'b', 60000, 20000, 60);
-	for (int i = 0; i < 12; i++) {
+	udp_start(&s, 'a', 'b', 40000, 10000, 60);
+	for (int i = 0; i < 20; i++) {
 		loop_for(bed.base, 30);
 		hold(bed.gate, i & 1, 5000);
 		loop_for(bed.base, 20);
@@ -161,7 +167,7 @@ static void fast_stream_keeps_order(void)
 	udp_finish(&s, &r);
 	CHECK(r.lost == 0 && r.duplicated == 0 && r.reordered == 0, "lost %u, doubled %u, reordered %u", r.lost,
 	      r.duplicated, r.reordered);
-	gate_system_destroy(bed.system);
+	bed_down(&bed);
 }
 
 /* Both members of a group, streams both ways, three cuts in a row. */
@@ -197,7 +203,7 @@ static void udp_group_cut(void)
 		CHECK(r.lost == 0 && r.duplicated == 0 && r.reordered == 0, "lost %u, doubled %u, reordered %u", r.lost,
 		      r.duplicated, r.reordered);
 	}
-	gate_system_destroy(bed.system);
+	bed_down(&bed);
 }
 
 static void tcp_bulk(void)
@@ -225,7 +231,7 @@ static void tcp_bulk(void)
 	loop_for(bed.base, 300);
 	release(&bed);
 	CHECK(tcp_finish(&s) > 10 << 20, "hardly anything went through");
-	gate_system_destroy(bed.system);
+	bed_down(&bed);
 }
 
 /* A child that holds the gate; it says so on the pipe, then does as told. */
@@ -319,7 +325,7 @@ static void dead_agent_opens_at_once(void)
 	udp_finish(&s, &r);
 	CHECK(r.lost == 0 && r.duplicated == 0 && r.reordered == 0, "after the restart: lost %u, doubled %u, reordered %u",
 	      r.lost, r.duplicated, r.reordered);
-	gate_system_destroy(bed.system);
+	bed_down(&bed);
 	bed_sh("! test -e /sys/fs/bpf/fermata");
 }
 
@@ -329,15 +335,26 @@ static void second_agent_is_told(void)
 	struct event_base *base = event_base_new();
 	struct gate_system *system;
 	struct fm_error err;
+	struct udp_stream s;
+	struct udp_result r;
 	pid_t holder;
+	int status;
 
 	bed_guests();
 	holder = holder_start(15000, true);
 	system = system_create(base);
 	CHECK(gate_system_recover(system, &err) < 0 && err.code == FM_BUSY, "recover: not refused");
 	CHECK(strstr(err.text, "another agent"), "%s", err.text);
+	gate_system_destroy(system);
+	event_base_free(base);
+	/* the first one's gate still holds: nothing gets through until it dies */
+	udp_start(&s, 'a', 'b', 200, 2000, 100);
+	CHECK(waitpid(s.sender, &status, 0) == s.sender && status == 0, "sender");
+	s.sender = 0;
 	kill(holder, SIGKILL);
 	waitpid(holder, NULL, 0);
+	udp_finish(&s, &r);
+	CHECK(r.received == 0, "%u datagrams passed the running agent's gate", r.received);
 }
 
 static const char held_path[] = "/tmp/gate_net_test.held";
@@ -412,7 +429,7 @@ static void frames_move_to_another_host(void)
 		CHECK(r.lost == 0 && r.duplicated == 0 && r.reordered == 0, "lost %u, doubled %u, reordered %u", r.lost,
 		      r.duplicated, r.reordered);
 	}
-	gate_system_destroy(bed.system);
+	bed_down(&bed);
 }
 
 /* Re-injected frames must not go round between the gates of two members of one node, nor come back. */
@@ -425,6 +442,7 @@ static void one_copy_on_the_bridge(void)
 	struct udp_result r;
 	struct fm_error err;
 	bool done = false;
+	int status;
 
 	bed_guests();
 	bed_up(&bed, "va");
@@ -432,10 +450,12 @@ static void one_copy_on_the_bridge(void)
 	hold(bed.gate, true, 10000);
 	hold(other, true, 10000);
 	udp_start(&s, 'a', 'b', 300, 2000, 100);
-	loop_for(bed.base, 300);
+	CHECK(waitpid(s.sender, &status, 0) == s.sender && status == 0, "sender");
+	s.sender = 0;
+	CHECK(gate_drain(bed.gate, &err) == 0, "%s", err.text);
 	/* a's gate gives back while b's is still held in: they wait there, once */
 	release(&bed);
-	loop_for(bed.base, 20);
+	CHECK(gate_drain(other, &err) == 0, "%s", err.text);
 	gate_stats(other, &stats);
 	CHECK(stats.held_in_frames >= 300 && stats.held_in_frames < 320, "b holds %lu frames of 300",
 	      (unsigned long)stats.held_in_frames);
@@ -444,7 +464,7 @@ static void one_copy_on_the_bridge(void)
 	udp_finish(&s, &r);
 	CHECK(r.lost == 0 && r.duplicated == 0 && r.reordered == 0, "lost %u, doubled %u, reordered %u", r.lost,
 	      r.duplicated, r.reordered);
-	gate_system_destroy(bed.system);
+	bed_down(&bed);
 }
 
 /* A guest that does not take frames: a TAP whose reader waits. */
@@ -500,7 +520,7 @@ static void paused_guest_gets_all_later(void)
 	}
 	gate_stats(bed.gate, &stats);
 	CHECK(stats.dropped == 0, "%lu dropped", (unsigned long)stats.dropped);
-	gate_system_destroy(bed.system);
+	bed_down(&bed);
 }
 
 /* The domain is destroyed with frames held: no error, no wait for a guest that is gone. */
@@ -525,7 +545,7 @@ static void vif_goes_away(void)
 	CHECK(now_ns() - start < 1000 * MS, "the release waited %.3f s for a device that is gone",
 	      (double)(now_ns() - start) / 1e9);
 	gate_destroy(bed.gate);
-	gate_system_destroy(bed.system);
+	bed_down(&bed);
 	kill(s.sender, SIGKILL);
 	kill(s.receiver, SIGKILL);
 }
