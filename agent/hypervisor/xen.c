@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "agent/hypervisor/deaths.h"
 #include "common/cleanup.h"
@@ -72,6 +73,26 @@ enum domain_state xen_state(const libxl_dominfo *di)
 	if (di->shutdown)
 		return di->shutdown_reason == LIBXL_SHUTDOWN_REASON_SUSPEND ? DOMAIN_SUSPENDED : DOMAIN_DEAD;
 	return di->paused ? DOMAIN_PAUSED : DOMAIN_RUNNING;
+}
+
+int xen_state_of(struct hypervisor *hv, uint32_t domid)
+{
+	libxl_dominfo di;
+	int state = -1;
+
+	libxl_dominfo_init(&di);
+	if (libxl_domain_info(hv->ctx, &di, domid) == 0)
+		state = (int)xen_state(&di);
+	libxl_dominfo_dispose(&di);
+	return state;
+}
+
+int64_t xen_mono_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
 static enum domain_death death_of(const libxl_dominfo *di)
@@ -190,21 +211,19 @@ static void dirty_log_off(struct hypervisor *hv, uint32_t domid)
 /* A guest that was about to follow the dead saver's order gets there within a moment. */
 static int resume_locked(struct hypervisor *hv, const char *name, bool *was_suspended_r, struct fm_error *err)
 {
-	struct domain_info info;
+	int64_t until = xen_mono_ns() + RESUME_SETTLE_MS * INT64_C(1000000);
 	uint32_t domid;
+	int state;
 
 	if (xen_find(hv, name, &domid, err) < 0)
 		return -1;
 	xen_suspend_cancel(hv, domid);
-	for (int waited = 0;; waited += RESUME_STEP_MS) {
-		if (xen_info(hv, domid, name, &info, err) < 0)
-			return -1;
-		if (info.state == DOMAIN_SUSPENDED)
-			break;
-		if (info.state != DOMAIN_RUNNING || waited >= RESUME_SETTLE_MS)
-			return 0;
+	while ((state = xen_state_of(hv, domid)) == DOMAIN_RUNNING && xen_mono_ns() < until)
 		xen_changes_wait(hv, -1, RESUME_STEP_MS);
-	}
+	if (state < 0)
+		return fm_fail(err, FM_NOT_FOUND, "domain %u is gone", domid);
+	if (state != DOMAIN_SUSPENDED)
+		return 0;
 	if (xen_resume_domain(hv, domid, err) < 0)
 		return -1;
 	*was_suspended_r = true;

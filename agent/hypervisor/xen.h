@@ -29,6 +29,9 @@ int xen_find(struct hypervisor *hv, const char *name, uint32_t *domid_r, struct 
 int xen_info(struct hypervisor *hv, uint32_t domid, const char *name, struct domain_info *info_r,
 	     struct fm_error *err);
 enum domain_state xen_state(const libxl_dominfo *di);
+/* Its state now; -1 when there is no such domain (any more). */
+int xen_state_of(struct hypervisor *hv, uint32_t domid);
+int64_t xen_mono_ns(void); /* CLOCK_MONOTONIC */
 int xen_resume_domain(struct hypervisor *hv, uint32_t domid, struct fm_error *err);
 /* A UUID that tells whose domain it is even while it has no name: being built, or torn down. */
 void xen_uuid_make(libxl_uuid *uuid, const char *name);

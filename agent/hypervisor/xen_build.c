@@ -112,23 +112,18 @@ static bool find_any(struct hypervisor *hv, const char *name, uint32_t *domid_r)
 /* libxl comes back when the domain is told to die; its memory may take a while. */
 static int wait_gone(struct hypervisor *hv, uint32_t domid, struct fm_error *err)
 {
-	libxl_dominfo info;
-	int rc;
+	int64_t until = xen_mono_ns() + GONE_WAIT_MS * INT64_C(1000000);
 
 	if (xen_changes_watch(hv, err) < 0)
 		return -1;
-	for (int waited = 0;; waited += GONE_STEP_MS) {
-		libxl_dominfo_init(&info);
-		rc = libxl_domain_info(hv->ctx, &info, domid);
-		libxl_dominfo_dispose(&info);
-		if (rc == ERROR_DOMAIN_NOTFOUND)
-			return 0;
-		if (waited >= GONE_WAIT_MS)
+	while (xen_state_of(hv, domid) >= 0) {
+		if (xen_mono_ns() >= until)
 			return fm_fail(err, FM_TIMEOUT,
 				       "domain %u is still not gone after %d s: something holds its memory",
 				       domid, GONE_WAIT_MS / 1000);
 		xen_changes_wait(hv, -1, GONE_STEP_MS);
 	}
+	return 0;
 }
 
 int xen_destroy(struct hypervisor *hv, const char *name, bool *existed_r, struct fm_error *err)

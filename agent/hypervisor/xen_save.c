@@ -19,7 +19,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "agent/hypervisor/xen.h"
 
@@ -55,14 +54,6 @@ struct xen_saver {
 	int64_t suspend_mono_ns;
 };
 
-static int64_t mono_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
-
 /* While dirty logging is on, switching it on is EINVAL. */
 static bool dirty_log_is_on(struct xen_saver *s)
 {
@@ -76,7 +67,7 @@ static int on_suspend(void *data)
 	struct xen_saver *s = data;
 
 	s->suspend_tried = true;
-	s->suspend_mono_ns = mono_ns();
+	s->suspend_mono_ns = xen_mono_ns();
 	s->suspend_ns = hypervisor_now_ns();
 	s->suspend_rc = libxl_domain_suspend_only(s->hv->ctx, s->domid, NULL);
 	s->suspended_ns = hypervisor_now_ns();
@@ -196,13 +187,12 @@ static int copy_state(struct xen_saver *s, int fd, struct fm_error *err)
 /* Whatever state a suspension that was asked for has led to: the guest runs afterwards. */
 static int run_again(struct xen_saver *s)
 {
-	struct domain_info info;
 	struct fm_error err;
 
 	if (s->suspend_rc)
 		xen_suspend_cancel(s->hv, s->domid); /* not that it follows later */
 	for (int i = 0; i < RESUME_TRIES; i++) {
-		if (xen_info(s->hv, s->domid, "", &info, &err) == 0 && info.state != DOMAIN_SUSPENDED)
+		if (xen_state_of(s->hv, s->domid) != DOMAIN_SUSPENDED)
 			return 0;
 		if (xen_resume_domain(s->hv, s->domid, &err) == 0)
 			return 0;
@@ -223,7 +213,7 @@ static int save_domain(struct xen_saver *s, int fd, struct fm_error *err)
 		return fm_fail(err, FM_FAILED, "it is left suspended");
 	if (r != 0)
 		return r;
-	s->calls->released((double)(mono_ns() - s->suspend_mono_ns) / 1e6, s->calls->data);
+	s->calls->released((double)(xen_mono_ns() - s->suspend_mono_ns) / 1e6, s->calls->data);
 	return fm_write_all(fd, xl_file_end, XL_FILE_END_SIZE) == 0 ?
 		       0 : fm_fail(err, FM_FAILED, "writing the stream: %s", strerror(errno));
 }
