@@ -31,7 +31,7 @@
 /* Between two rounds of the hold: short, so that little is left for the cut; longer
  * the longer it takes, since each round lengthens the stream. */
 #define ROUND_FIRST_MS 200
-#define ROUND_MOST_MS 2000
+#define ROUND_MOST_MS 500
 /* Rounds before armed: until so few pages get dirty in one, or it does not help. */
 #define FEW_PAGES 2048
 #define ROUNDS_MOST 5
