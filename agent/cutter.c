@@ -1,64 +1,23 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* cutter.c - see cutter.h. The machine is cut/member; here is what its actions do. */
+/* cutter.c - see cutter.h. Orders in, answers out, and the machine, cut/member, between; what it does is in cutter_do.c. */
 #include "config.h"
 
-#include "agent/cutter.h"
+#include "agent/cutter_private.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/store/store.h"
 #include "agent/task.h"
 #include "agent/worker_client.h"
 #include "common/cleanup.h"
-#include "common/io.h"
 
-#define QUEUE 16
 #define OPEN_FIRST_MS 50 /* how long the guest waits for its frames before it runs again */
 #define LEASE_MAX_MS 600000
-#define RESUME_TRIES 5
-#define RESUME_MS 30000
 #define UNDO_MS 20000
 #define CLOSE_MS 2000
 
-struct cutter {
-	struct job *job;
-	struct fm_snapshot_id id;
-	struct member m;
-	struct worker *worker; /* save, or resume */
-	struct task *task;
-	struct event *timer, *lease;
-	cutter_done done; /* of the order that waits */
-	void *arg;
-	struct fm_error why; /* the first thing that went wrong */
-	char *dir;
-	char stream_name[32], held_name[32];
-	/* what the answers tell */
-	bool live;
-	int64_t raw_bytes, suspend_ns, suspended_ns;
-	double stopped_ms;
-	struct store_file stream, held;
-	struct gate_stats stats;
-	int64_t lease_ms;
-	uint64_t lease_end_ns;
-	uint64_t lost_before; /* frames the gate had lost when this hold began */
-	void *frames;
-	size_t frames_size;
-	unsigned resume_tries;
-	/* events that came while one was worked on */
-	struct {
-		enum member_event event;
-		enum cut_round round;
-	} queue[QUEUE];
-	unsigned queued;
-	bool busy;
-};
-
-static void tell(struct cutter *c, enum member_event event);
-static void start_resume(struct cutter *c);
-
-static const char *tag(const struct cutter *c)
+const char *cutter_tag(const struct cutter *c)
 {
 	static char text[80];
 
@@ -76,7 +35,7 @@ int64_t cutter_stop_ms(int64_t raw_bytes)
 	return raw_bytes / (50 << 20) * 1000 + 1000;
 }
 
-static void blame(struct cutter *c, const struct fm_error *error, const char *step)
+void cutter_blame(struct cutter *c, const struct fm_error *error, const char *step)
 {
 	if (c->why.code)
 		return;
@@ -85,7 +44,7 @@ static void blame(struct cutter *c, const struct fm_error *error, const char *st
 		fm_context(&c->why, "%s", step);
 }
 
-static void set_timer(struct event *ev, int64_t ms)
+void cutter_set_timer(struct event *ev, int64_t ms)
 {
 	struct timeval tv = { ms / 1000, ms % 1000 * 1000 };
 
@@ -96,17 +55,6 @@ static void set_timer(struct event *ev, int64_t ms)
 
 /* ---- answers ------------------------------------------------------------------- */
 
-static struct json_object *file_json(const struct store_file *file)
-{
-	struct json_object *o = json_object_new_object();
-
-	fm_json_set_string(o, "name", file->name);
-	fm_json_set_int(o, "bytes", (int64_t)file->bytes);
-	fm_json_set_int(o, "raw_bytes", (int64_t)file->raw_bytes);
-	fm_json_set_string(o, "sha256", file->sha256);
-	return o;
-}
-
 /* This member's entry in the manifest. */
 static struct json_object *manifest_entry(const struct cutter *c)
 {
@@ -116,9 +64,9 @@ static struct json_object *manifest_entry(const struct cutter *c)
 	fm_json_set_string(o, "node", c->job->agent->conf.node_name);
 	fm_json_set_string(o, "type", c->job->type);
 	fm_json_set_bool(o, "live", c->live);
-	json_object_object_add(o, "stream", file_json(&c->stream));
+	json_object_object_add(o, "stream", cutter_file_json(&c->stream));
 	if (*c->held.name) {
-		held = file_json(&c->held);
+		held = cutter_file_json(&c->held);
 		fm_json_set_int(held, "frames", (int64_t)(c->stats.held_out_frames + c->stats.held_in_frames));
 		json_object_object_add(o, "held", held);
 	}
@@ -161,309 +109,7 @@ static void answer(struct cutter *c, bool yes)
 	done(reply, yes ? NULL : &why, c->arg);
 }
 
-/* ---- the worker that saves --------------------------------------------------------- */
-
-static void remember_pid(struct cutter *c, pid_t pid)
-{
-	struct fm_error err;
-
-	c->job->save_pid = pid;
-	if (job_save(c->job, &err))
-		fm_err("%s the record cannot be written: %s", tag(c), err.text);
-}
-
-static void take_saved(struct cutter *c, struct json_object *o)
-{
-	snprintf(c->stream.name, sizeof(c->stream.name), "%s", c->stream_name);
-	c->stream.bytes = (uint64_t)fm_json_int_or(o, "bytes", 0);
-	c->stream.raw_bytes = (uint64_t)fm_json_int_or(o, "raw_bytes", 0);
-	snprintf(c->stream.sha256, sizeof(c->stream.sha256), "%s", fm_json_string_or(o, "sha256", ""));
-}
-
-static void on_save_event(struct worker *w, const char *event, struct json_object *o, void *arg)
-{
-	struct cutter *c = arg;
-
-	(void)w;
-	fm_debug("%s worker says %s", tag(c), event);
-	if (strcmp(event, "armed") == 0) {
-		c->live = fm_json_bool_or(o, "live", false);
-		c->raw_bytes = fm_json_int_or(o, "raw_bytes", 0);
-		tell(c, MEMBER_EV_ARMED);
-	} else if (strcmp(event, "cut") == 0) {
-		c->suspend_ns = fm_json_int_or(o, "suspend_ns", 0);
-		c->suspended_ns = fm_json_int_or(o, "suspended_ns", 0);
-		tell(c, MEMBER_EV_CUT);
-	} else if (strcmp(event, "released") == 0) {
-		c->stopped_ms = json_object_get_double(json_object_object_get(o, "stopped_ms"));
-		tell(c, MEMBER_EV_RELEASED);
-	} else if (strcmp(event, "saved") == 0) {
-		take_saved(c, o);
-		tell(c, MEMBER_EV_SAVED);
-	}
-}
-
-static void on_save_ended(struct worker *w, const struct fm_error *error, void *arg)
-{
-	struct cutter *c = arg;
-
-	(void)w;
-	c->worker = NULL;
-	remember_pid(c, 0);
-	if (error)
-		blame(c, error, NULL);
-	tell(c, error ? MEMBER_EV_WORKER_DIED : MEMBER_EV_WORKER_ENDED);
-}
-
-static struct json_object *save_request(struct cutter *c)
-{
-	const struct fm_conf *conf = &c->job->agent->conf;
-	struct json_object *o = json_object_new_object();
-	FM_AUTO_FREE char *path = fm_format("%s/%s", c->dir, c->stream_name);
-
-	fm_json_set_string(o, "op", "save");
-	fm_json_set_string(o, "name", c->job->domain);
-	fm_json_set_string(o, "stream", path);
-	fm_json_set_string(o, "rundir", conf->run_dir);
-	fm_json_set_int(o, "hold_max_ms", 2 * cutter_copy_ms(c->job) + conf->gate_max_ms);
-	/* Our lease comes first. */
-	fm_json_set_int(o, "stop_max_ms", conf->gate_max_ms + 1000 + cutter_stop_ms((int64_t)c->job->spec.memory_mib << 20));
-	return o;
-}
-
-static int start_save(struct cutter *c, struct fm_error *err)
-{
-	static const struct worker_events events = { on_save_event, on_save_ended };
-
-	c->worker = worker_start(c->job->agent, tag(c), save_request(c), 0, &events, c, err);
-	if (!c->worker)
-		return -1;
-	remember_pid(c, worker_pid(c->worker));
-	return 0;
-}
-
-/* ---- recovery of a guest whose saver died --------------------------------------------- */
-
-static void on_resume_event(struct worker *w, const char *event, struct json_object *o, void *arg)
-{
-	struct cutter *c = arg;
-
-	(void)w;
-	if (strcmp(event, "resumed") == 0 && fm_json_bool_or(o, "was_suspended", false))
-		fm_warning("%s the guest had been left suspended; it runs again", tag(c));
-}
-
-static void on_resume_ended(struct worker *w, const struct fm_error *error, void *arg)
-{
-	struct cutter *c = arg;
-
-	(void)w;
-	c->worker = NULL;
-	if (!error) {
-		tell(c, MEMBER_EV_GUEST_RUNS);
-		return;
-	}
-	fm_err("%s the guest cannot be resumed: %s", tag(c), error->text);
-	if (error->code != FM_NOT_FOUND && ++c->resume_tries < RESUME_TRIES)
-		start_resume(c);
-	else
-		tell(c, MEMBER_EV_FAILED);
-}
-
-static void start_resume(struct cutter *c)
-{
-	static const struct worker_events events = { on_resume_event, on_resume_ended };
-	struct json_object *o = json_object_new_object();
-	struct fm_error err;
-
-	fm_json_set_string(o, "op", "resume");
-	fm_json_set_string(o, "name", c->job->domain);
-	fm_json_set_string(o, "rundir", c->job->agent->conf.run_dir);
-	c->worker = worker_start(c->job->agent, tag(c), o, RESUME_MS, &events, c, &err);
-	if (!c->worker) {
-		fm_err("%s %s", tag(c), err.text);
-		tell(c, MEMBER_EV_FAILED);
-	}
-}
-
-/* ---- gate -------------------------------------------------------------------------------- */
-
-static bool gate_kept(struct cutter *c, struct fm_error *err)
-{
-	gate_stats(c->job->gate, &c->stats);
-	if (gate_expired(c->job->gate))
-		fm_fail(err, FM_TIMEOUT, "the gate's lease (GateMax, %lld ms) ran out", (long long)c->lease_ms);
-	else if (c->stats.dropped > c->lost_before)
-		fm_fail(err, FM_FAILED, "the gate lost %llu frames",
-			(unsigned long long)(c->stats.dropped - c->lost_before));
-	else
-		return true;
-	return false;
-}
-
-static int hold_out(struct cutter *c, struct fm_error *err)
-{
-	gate_stats(c->job->gate, &c->stats);
-	c->lost_before = c->stats.dropped;
-	c->lease_end_ns = agent_now_ns() + (uint64_t)c->lease_ms * 1000000u;
-	if (gate_hold_out(c->job->gate, c->lease_end_ns, err))
-		return -1;
-	set_timer(c->lease, c->lease_ms);
-	tell(c, MEMBER_EV_HELD);
-	return 0;
-}
-
-static int export_frames(struct cutter *c, struct fm_error *err)
-{
-	if (gate_drain(c->job->gate, err) ||
-	    gate_export(c->job->gate, &c->frames, &c->frames_size, err))
-		return -1;
-	if (!gate_kept(c, err)) {
-		blame(c, err, NULL);
-		tell(c, MEMBER_EV_GATE_LOST);
-	} else {
-		tell(c, MEMBER_EV_EXPORTED);
-	}
-	return 0;
-}
-
-static void on_gate_open(void *arg)
-{
-	struct job *job = arg;
-
-	if (job->cutter)
-		tell(job->cutter, MEMBER_EV_GATE_OPEN);
-}
-
-static void open_gate(struct cutter *c)
-{
-	struct gate_stats kept = c->stats;
-	struct fm_error err;
-
-	if (c->m.state == MEMBER_RELEASING) {
-		if (!gate_kept(c, &err)) {
-			blame(c, &err, NULL);
-			tell(c, MEMBER_EV_GATE_LOST);
-		}
-		c->stats = kept; /* the snapshot's are those of the export */
-	}
-	if (gate_release(c->job->gate, on_gate_open, c->job, &err)) {
-		fm_err("%s gate: %s", tag(c), err.text);
-		tell(c, MEMBER_EV_GATE_OPEN); /* it opens by itself when the lease is over */
-	}
-}
-
-/* ---- the held frames on disk ----------------------------------------------------------------- */
-
-static int write_frames(void *arg, struct json_object *result, struct task_blob *blob, struct fm_error *err)
-{
-	struct cutter *c = arg;
-	struct store_file file;
-
-	(void)blob;
-	if (store_file_write(c->dir, c->held_name, c->frames, c->frames_size, &file, err))
-		return -1;
-	json_object_object_add(result, "file", file_json(&file));
-	return 0;
-}
-
-static void on_frames_written(struct json_object *result, const struct task_blob *blob,
-			      const struct fm_error *error, void *arg)
-{
-	struct cutter *c = arg;
-	struct json_object *file;
-
-	(void)blob;
-	c->task = NULL;
-	if (error) {
-		blame(c, error, "writing the held frames");
-		tell(c, MEMBER_EV_FAILED);
-		return;
-	}
-	free(fm_steal_ptr(&c->frames));
-	file = json_object_object_get(result, "file");
-	snprintf(c->held.name, sizeof(c->held.name), "%s", c->held_name);
-	snprintf(c->held.sha256, sizeof(c->held.sha256), "%s", fm_json_string_or(file, "sha256", ""));
-	c->held.bytes = (uint64_t)fm_json_int_or(file, "bytes", 0);
-	c->held.raw_bytes = (uint64_t)fm_json_int_or(file, "raw_bytes", 0);
-	tell(c, MEMBER_EV_FRAMES_STORED);
-}
-
-static int store_frames(struct cutter *c, struct fm_error *err)
-{
-	if (!c->frames_size || !(c->stats.held_out_frames + c->stats.held_in_frames)) {
-		tell(c, MEMBER_EV_FRAMES_STORED);
-		return 0;
-	}
-	c->task = task_start(c->job->agent, write_frames, c, on_frames_written, c, err);
-	return c->task ? 0 : -1;
-}
-
-/* This member's files; the lead removes the folder. */
-static int remove_files(void *arg, struct json_object *result, struct task_blob *blob, struct fm_error *err)
-{
-	struct cutter *c = arg;
-	FM_AUTO_FREE char *stream = fm_format("%s/%s", c->dir, c->stream_name);
-	FM_AUTO_FREE char *held = fm_format("%s/%s", c->dir, c->held_name);
-
-	(void)result, (void)blob, (void)err;
-	if (stream)
-		unlink(stream);
-	if (held)
-		unlink(held);
-	return 0;
-}
-
-static void on_removed(struct json_object *result, const struct task_blob *blob, const struct fm_error *error,
-		       void *arg)
-{
-	(void)result, (void)blob, (void)error;
-	((struct cutter *)arg)->task = NULL;
-}
-
-static void discard(struct cutter *c)
-{
-	struct fm_error err;
-
-	task_cancel(c->task);
-	c->task = task_start(c->job->agent, remove_files, c, on_removed, c, &err);
-	fm_info("%s undone: %s", tag(c), c->why.code ? c->why.text : "the lead gave it up");
-}
-
 /* ---- the machine --------------------------------------------------------------------------------- */
-
-/* Its end may be in the queue already. */
-static void command(struct cutter *c, const char *cmd)
-{
-	if (c->worker)
-		worker_command(c->worker, cmd);
-}
-
-/* One action; -1: it could not be done. */
-static int perform(struct cutter *c, enum member_action action, struct fm_error *err)
-{
-	switch (action) {
-	case MEMBER_DO_START: return start_save(c, err);
-	case MEMBER_DO_HOLD_OUT: return hold_out(c, err);
-	case MEMBER_DO_HOLD_IN: return gate_hold_in(c->job->gate, c->lease_end_ns, err);
-	case MEMBER_DO_TELL_CUT: command(c, "cut"); return 0;
-	case MEMBER_DO_EXPORT: return export_frames(c, err);
-	case MEMBER_DO_OPEN: open_gate(c); return 0;
-	case MEMBER_DO_TELL_RELEASE: command(c, "release"); return 0;
-	case MEMBER_DO_TELL_ABORT: command(c, "abort"); return 0;
-	case MEMBER_DO_KILL:
-		if (c->worker)
-			worker_deadline(c->worker, 1);
-		return 0;
-	case MEMBER_DO_RESUME: start_resume(c); return 0;
-	case MEMBER_DO_STOP_LEASE: event_del(c->lease); return 0;
-	case MEMBER_DO_STORE_FRAMES: return store_frames(c, err);
-	case MEMBER_DO_DISCARD: discard(c); return 0;
-	case MEMBER_DO_YES: answer(c, true); return 0;
-	case MEMBER_DO_NO: answer(c, false); return 0;
-	}
-	return 0;
-}
 
 static int64_t state_ms(const struct cutter *c)
 {
@@ -487,22 +133,24 @@ static void step(struct cutter *c, enum member_event event, enum cut_round round
 	struct fm_error err;
 
 	if (c->m.state != before) {
-		fm_debug("%s %s -> %s", tag(c), member_state_name(before), member_state_name(c->m.state));
-		set_timer(c->timer, state_ms(c));
+		fm_debug("%s %s -> %s", cutter_tag(c), member_state_name(before), member_state_name(c->m.state));
+		cutter_set_timer(c->timer, state_ms(c));
 	}
 	for (unsigned bit = 1; actions >= bit; bit <<= 1) {
-		if (!(actions & bit) || perform(c, (enum member_action)bit, &err) == 0)
+		if (actions & bit & (MEMBER_DO_YES | MEMBER_DO_NO))
+			answer(c, bit == MEMBER_DO_YES);
+		if (!(actions & bit) || cutter_do(c, (enum member_action)bit, &err) == 0)
 			continue;
-		blame(c, &err, NULL);
-		tell(c, bit == MEMBER_DO_START ? MEMBER_EV_WORKER_DIED : MEMBER_EV_FAILED);
+		cutter_blame(c, &err, NULL);
+		cutter_tell(c, bit == MEMBER_DO_START ? MEMBER_EV_WORKER_DIED : MEMBER_EV_FAILED);
 		return;
 	}
 }
 
 static void queue_event(struct cutter *c, enum member_event event, enum cut_round round)
 {
-	if (c->queued == QUEUE) {
-		fm_err("%s too many events at once", tag(c));
+	if (c->queued == CUTTER_QUEUE) {
+		fm_err("%s too many events at once", cutter_tag(c));
 		return;
 	}
 	c->queue[c->queued].event = event;
@@ -519,7 +167,7 @@ static void queue_event(struct cutter *c, enum member_event event, enum cut_roun
 	c->busy = false;
 }
 
-static void tell(struct cutter *c, enum member_event event)
+void cutter_tell(struct cutter *c, enum member_event event)
 {
 	queue_event(c, event, CUT_ARM);
 }
@@ -533,8 +181,8 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 	fm_fail(&err, FM_TIMEOUT, "no progress in \"%s\" for %lld s", member_state_name(c->m.state),
 		(long long)state_ms(c) / 1000);
 	if (c->m.state != MEMBER_RELEASING)
-		blame(c, &err, NULL);
-	tell(c, MEMBER_EV_TIME);
+		cutter_blame(c, &err, NULL);
+	cutter_tell(c, MEMBER_EV_TIME);
 }
 
 static void on_lease(evutil_socket_t fd, short what, void *arg)
@@ -545,8 +193,8 @@ static void on_lease(evutil_socket_t fd, short what, void *arg)
 	(void)fd, (void)what;
 	fm_fail(&err, FM_TIMEOUT, "the gate's lease (GateMax, %lld ms) ran out in \"%s\"",
 		(long long)c->lease_ms, member_state_name(c->m.state));
-	blame(c, &err, NULL);
-	tell(c, MEMBER_EV_LEASE);
+	cutter_blame(c, &err, NULL);
+	cutter_tell(c, MEMBER_EV_LEASE);
 }
 
 static void cutter_free(struct cutter *c)
@@ -640,7 +288,7 @@ void cutter_stop(struct job *job, const struct fm_error *error)
 
 	if (!c)
 		return;
-	blame(c, error, NULL);
+	cutter_blame(c, error, NULL);
 	if (c->why.code && !member_over(&c->m))
 		c->why = *error; /* the guest's end is the cause of whatever the worker says */
 	job->cutter = NULL;

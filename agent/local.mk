@@ -4,7 +4,7 @@ noinst_LTLIBRARIES += libagent.la
 libagent_la_SOURCES = \
 	agent/agent.h \
 	agent/child.c agent/child.h \
-	agent/cutter.c agent/cutter.h \
+	agent/cutter.c agent/cutter.h agent/cutter_do.c agent/cutter_private.h \
 	agent/domains.c agent/domains.h \
 	agent/fence.c agent/fence.h \
 	agent/forward.c agent/forward.h \
@@ -22,7 +22,7 @@ libagent_la_SOURCES = \
 	agent/routes.c agent/routes.h agent/routes_job.c agent/routes_snapshot.c \
 	agent/routes_status.c \
 	agent/server.c agent/server.h \
-	agent/snapshot.c agent/snapshot.h \
+	agent/snapshot.c agent/snapshot.h agent/snapshot_recover.c \
 	agent/spec.c agent/spec.h \
 	agent/store_query.c agent/store_query.h \
 	agent/task.c agent/task.h \

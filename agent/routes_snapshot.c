@@ -136,12 +136,18 @@ static bool answer_from_memory(struct job *job, struct request *req, const struc
 	struct json_object *o;
 	char text[24];
 
-	if (!snapshot_is(job->snapshot, id) && !(outcome && outcome->error.code))
+	bool undone = !job->snapshot && id->n && job->cutting.n == id->n; /* after the agent's death */
+
+	if (!snapshot_is(job->snapshot, id) && !undone && !(outcome && outcome->error.code))
 		return false;
 	if (!job_allows(job, req))
 		return true;
 	if (snapshot_is(job->snapshot, id)) {
 		o = snapshot_progress(job->snapshot);
+	} else if (undone) {
+		o = json_object_new_object();
+		fm_json_set_string(o, "state", "running");
+		fm_json_set_string(o, "round", "discard");
 	} else {
 		o = json_object_new_object();
 		fm_json_set_string(o, "state", "failed");

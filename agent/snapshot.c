@@ -14,7 +14,6 @@
 #include "agent/group.h"
 #include "agent/job_drop.h"
 #include "agent/manifest_build.h"
-#include "agent/message.h"
 #include "agent/peers.h"
 #include "agent/store/store.h"
 #include "agent/task.h"
@@ -508,47 +507,4 @@ void snapshot_create(struct job *job, const char *comment, snapshot_begun begun,
 	s->begun = begun;
 	s->begun_arg = arg;
 	job->snapshot = s;
-}
-
-/* ---- after the agent's death ------------------------------------------------------------------------- */
-
-static int discard_old(void *arg, struct json_object *result, struct task_blob *blob, struct fm_error *err)
-{
-	const struct job *job = arg;
-
-	(void)result, (void)blob;
-	return store_discard(job->agent->conf.store_dir, &job->cutting, err);
-}
-
-static void on_old_discarded(struct json_object *result, const struct task_blob *blob,
-			     const struct fm_error *error, void *arg)
-{
-	(void)result, (void)blob, (void)arg;
-	if (error) /* FM_BUSY: its manifest had been written, it is whole */
-		fm_info("a snapshot from before the restart stays: %s", error->text);
-}
-
-void snapshot_recover(struct job *job)
-{
-	char id[24], path[64];
-	struct fm_error err;
-
-	if (!job->cutting.n)
-		return;
-	fm_snapshot_id_format(&job->cutting, id);
-	snprintf(path, sizeof(path), "/v1/jobs/%u/cut", job->spec.job);
-	for (unsigned i = 1; i < job->spec.node_count; i++) {
-		struct json_object *body = json_object_new_object();
-
-		fm_json_set_string(body, "snapshot", id);
-		fm_json_set_string(body, "round", cut_round_name(CUT_ABORT));
-		message_send(job->agent, job->spec.nodes[i], path, body, UNDO_MS, NULL, NULL);
-	}
-	if (!task_start(job->agent, discard_old, job, on_old_discarded, NULL, &err))
-		fm_warning("%s snapshot=%s its remains stay for now: %s", job_tag(job), id, err.text);
-	fm_fail(&err, FM_FAILED, "the lead's agent was restarted");
-	job->outcomes[0] = (struct outcome){ .id = job->cutting, .error = err };
-	job->last_error = err;
-	job->cutting.n = 0;
-	save_record(job);
 }

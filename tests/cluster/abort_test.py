@@ -108,7 +108,7 @@ def lead_killed():
             c.node(1).kill()
             c.node(1).start()
             c.all_run(24, NODES)
-            assert "restarted" in c.node(2).call("GET", "/v1/snapshots/24.1")["error"]
+            assert "restarted" in c.ended("24.1", 2)["error"]
             c.node(3).inject("")
             wait_for("another snapshot", lambda: whole(c, 24))
             c.all_run(24, NODES)
