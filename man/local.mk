@@ -6,6 +6,7 @@ man_pages = \
 	man/fermata.conf.5 \
 	man/fermata-images.5 \
 	man/fermata-snapshot.5 \
+	man/fermata-runner.8 \
 	man/fermata-worker.8 \
 	man/fermatad.8 \
 	man/spank_fermata.8
@@ -15,6 +16,7 @@ EXTRA_DIST += \
 	man/fermata.conf.5.scd \
 	man/fermata-images.5.scd \
 	man/fermata-snapshot.5.scd \
+	man/fermata-runner.8.scd \
 	man/fermata-worker.8.scd \
 	man/fermatad.8.scd \
 	man/spank_fermata.8.scd
