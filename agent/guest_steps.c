@@ -102,7 +102,8 @@ void guest_planned(struct job *job)
 	if (!g || g->stage != GUEST_PLANNING)
 		return;
 	g->stage = GUEST_PREPARING;
-	job_set_state(job, job->restored_from.job ? JOB_RESTORING : JOB_CREATING, NULL);
+	if (job->restored_from.job) /* else it is creating already; the plan is saved with the preparation */
+		job_set_state(job, JOB_RESTORING, NULL);
 	guest_prepare(g);
 }
 
