@@ -59,7 +59,9 @@ static void detach(struct connection *connection)
 	task->connection = NULL;
 	if (task->ephemeral)
 		task_hang_up(task);
-	else if (connection->finished && strcmp(task->id, TASK_BATCH) != 0)
+	else if (!connection->finished)
+		task_left_alone(task);
+	else if (strcmp(task->id, TASK_BATCH) != 0)
 		task_destroy(task);
 }
 
@@ -168,6 +170,7 @@ static void attach(struct connection *connection, struct task *task, const struc
 	connection->client = request->client;
 	task->connection = connection;
 	task->changed = pump;
+	task_attended(task);
 	answer[0] = (uint8_t)((existed ? FM_TASK_EXISTED : 0) | (gone ? FM_TASK_STDIN_CLOSED : 0));
 	for (int i = 1; i <= 2; i++) {
 		struct spool *spool = task->stream[i - 1].spool;

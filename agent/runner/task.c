@@ -23,6 +23,7 @@
 #define LINGER_MS 1000     /* how long output of processes left behind is waited for */
 #define STOP_AFTER_MS 2000 /* Slurm's pause between SIGTSTP and SIGSTOP */
 #define KILL_AFTER_MS 5000
+#define ABANDONED_MS 15000 /* a shim that only lost its connection is back by then */
 
 struct task *task_find(struct runner *runner, const char *id)
 {
@@ -217,6 +218,8 @@ void task_signal(struct task *task, uint64_t client, uint64_t sequence, int numb
 		task->stop = timer_start(task->runner->loop, STOP_AFTER_MS, stop_due, task);
 	if (number == SIGCONT || number == SIGKILL)
 		timer_cancel(&task->stop);
+	if (number == SIGTERM || number == SIGINT || number == SIGHUP)
+		task->told_to_end = true;
 	if (number == SIGKILL)
 		kill_all(task);
 	else
@@ -230,6 +233,31 @@ static void kill_due(void *arg)
 	task->kill = NULL;
 	if (!task->exited)
 		kill(-task->group, SIGKILL);
+}
+
+static void abandoned_due(void *arg)
+{
+	struct task *task = arg;
+
+	task->kill = NULL;
+	fm_info("job=%u task=%s killed, as its shim was", task->runner->params.job, task->id);
+	kill_all(task);
+}
+
+void task_attended(struct task *task)
+{
+	timer_cancel(&task->kill);
+}
+
+/*
+ * Slurm ends a step with SIGTERM, then SIGKILL; of the latter no shim can tell.
+ * One that passed on the first and then is gone was killed.  (The batch task's
+ * end is that of the guest.)
+ */
+void task_left_alone(struct task *task)
+{
+	if (task->told_to_end && !task->exited && !task->kill && strcmp(task->id, TASK_BATCH) != 0)
+		task->kill = timer_start(task->runner->loop, ABANDONED_MS, abandoned_due, task);
 }
 
 void task_hang_up(struct task *task)

@@ -54,6 +54,8 @@ struct task {
 	struct timer *stop;
 	struct timer *kill;
 
+	bool told_to_end; /* a client passed SIGTERM, SIGINT or SIGHUP on */
+
 	uint64_t client;          /* whose signals were counted */
 	uint64_t signal_sequence; /* the last one acted upon */
 
@@ -79,6 +81,9 @@ void task_close_output(struct task *task, enum fm_stream stream);
 void task_signal(struct task *task, uint64_t client, uint64_t sequence, int number);
 /* An ephemeral task's connection is gone: hang up, and kill what stays. */
 void task_hang_up(struct task *task);
+/* Its client has come, or gone without having fetched the end. */
+void task_attended(struct task *task);
+void task_left_alone(struct task *task);
 /* A child has ended: true when it was a task. */
 bool task_reaped(struct runner *runner, pid_t pid, int status);
 
