@@ -2,7 +2,7 @@
 /*
  * fermata_slurm.c - fermata-slurm, the plug-in's helper (see helper_run.h).
  *
- *	fermata-slurm [--conf=PATH] check --image=I --restart-from=S   "J.n members" on stdout
+ *	fermata-slurm [--conf=PATH] check --image=I --restart-from=S   "J.n members MiB vcpus"
  *	fermata-slurm [--conf=PATH] script S                           the script on stdout
  *	fermata-slurm [--conf=PATH] prolog --job=… --uid=… …           as root
  *	fermata-slurm [--conf=PATH] epilog --job=… --run=…             as root
@@ -100,16 +100,15 @@ static int parse(struct arguments *a, int argc, char **argv)
 
 static int op_check(const struct fm_conf *conf, const struct arguments *a, struct fm_error *err)
 {
-	char name[24];
-	long members;
+	struct fm_snapshot_needs needs;
 
 	if (*a->q.image && fm_lookup_image(conf, a->q.image, err))
 		return -1;
 	if (!*a->q.restart_from)
 		return 0;
-	if (fm_lookup_snapshot(conf, a->q.restart_from, name, &members, err))
+	if (fm_lookup_snapshot(conf, a->q.restart_from, &needs, err))
 		return -1;
-	printf("%s %ld\n", name, members);
+	printf("%s %ld %ld %ld\n", needs.name, needs.members, needs.memory_mib, needs.vcpus);
 	return 0;
 }
 

@@ -60,11 +60,11 @@ int fm_lookup_image(const struct fm_conf *conf, const char *image, struct fm_err
 	return r;
 }
 
-int fm_lookup_snapshot(const struct fm_conf *conf, const char *snapshot, char name_r[24], long *members_r,
+int fm_lookup_snapshot(const struct fm_conf *conf, const char *snapshot, struct fm_snapshot_needs *needs,
 		       struct fm_error *err)
 {
 	FM_AUTO_JSON struct json_object *reply = get(conf, snapshot, "", err);
-	struct json_object *members;
+	struct json_object *members, *job;
 	const char *state, *name;
 
 	if (!reply)
@@ -77,8 +77,11 @@ int fm_lookup_snapshot(const struct fm_conf *conf, const char *snapshot, char na
 			       fm_json_string_or(reply, "error", ""));
 	if (fm_json_array(reply, "members", MEMBERS_MAX, &members, err))
 		return fm_context(err, "snapshot %s", snapshot);
-	snprintf(name_r, 24, "%s", name);
-	*members_r = (long)json_object_array_length(members);
+	job = json_object_object_get(reply, "job");
+	snprintf(needs->name, sizeof needs->name, "%s", name);
+	needs->members = (long)json_object_array_length(members);
+	needs->memory_mib = job && !conf->guest_memory_mib ? (long)fm_json_int_or(job, "memory_mib", 0) : 0;
+	needs->vcpus = job ? (long)fm_json_int_or(job, "vcpus", 1) : 1;
 	return 0;
 }
 

@@ -206,3 +206,54 @@ int fm_nodes_require(long members, const char *what, struct fm_error *err)
 			       members);
 	return 0;
 }
+
+/* "300", "2G": sbatch's own way to write MiB; 0 is all a node has. -1 when it is not that. */
+static long parse_memory(const char *text)
+{
+	static const char units[] = "MGTP";
+	const char *unit;
+	char *end;
+	long n;
+
+	n = text ? strtol(text, &end, 10) : -1;
+	if (!text || end == text || n < 0)
+		return -1;
+	for (unit = units; *end && *unit && *unit != *end; unit++)
+		n *= 1024;
+	return n;
+}
+
+int fm_memory_require(long mib, const char *what, struct fm_error *err)
+{
+	struct slurm_calls c;
+	char number[24];
+	long given;
+
+	if (mib <= 0 || look_up(&c) || c.isset(c.opt, "mem-per-cpu") || c.isset(c.opt, "mem-per-gpu"))
+		return 0;
+	if (c.isset(c.opt, "mem")) {
+		given = parse_memory(c.get(c.opt, "mem"));
+		return given > 0 && given < mib
+			       ? fm_fail(err, FM_USAGE, "snapshot %s needs %ld MiB a node: --mem=%ld is too little",
+					 what, mib, given)
+			       : 0;
+	}
+	snprintf(number, sizeof number, "%ldM", mib);
+	if (c.set(c.opt, "mem", number, false))
+		return fm_fail(err, FM_FAILED, "snapshot %s needs %ld MiB a node: use --mem=%ld", what, mib, mib);
+	return 0;
+}
+
+int fm_cpus_require(long cpus, const char *what, struct fm_error *err)
+{
+	struct slurm_calls c;
+	char number[24];
+
+	if (cpus <= 1 || look_up(&c) || c.isset(c.opt, "mincpus"))
+		return 0;
+	snprintf(number, sizeof number, "%ld", cpus);
+	if (c.set(c.opt, "mincpus", number, false))
+		return fm_fail(err, FM_FAILED, "snapshot %s needs %ld processors a node: use --mincpus=%ld", what,
+			       cpus, cpus);
+	return 0;
+}

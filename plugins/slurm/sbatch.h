@@ -26,10 +26,16 @@ struct fm_command_line {
 int fm_command_line_read(struct fm_command_line *line, struct fm_error *err);
 
 /*
- * Make the job ask for exactly `members` nodes: chosen when the user gave no
- * number, an error that names both numbers when his does not allow it.
- * `what` is the snapshot, for the error.  Only in slurm_spank_init_post_opt.
+ * Make the job ask for what restoring `what` takes; the three only in
+ * slurm_spank_init_post_opt.  What the user did not say is chosen, what he
+ * said and does not do is an error that names both.
+ *
+ * nodes: exactly as many as the snapshot has members.  memory: at least so
+ * much a node, unless he counts it by processor or GPU.  processors: at least
+ * so many a node, unless he said a least number himself.
  */
 int fm_nodes_require(long members, const char *what, struct fm_error *err);
+int fm_memory_require(long mib, const char *what, struct fm_error *err);
+int fm_cpus_require(long cpus, const char *what, struct fm_error *err);
 
 #endif

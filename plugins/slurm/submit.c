@@ -131,33 +131,31 @@ int fm_submit_saved_script(const struct fm_site *site, struct fm_error *err)
 	return 0;
 }
 
-/* The helper's answer: "<snapshot> <members>". */
-static int read_answer(int fd, char snapshot[FM_OPTION_MAX], long *members_r)
+/* The helper's answer: "<snapshot> <members> <MiB> <vcpus>". */
+static int require(int fd, struct fm_error *err)
 {
-	char text[FM_OPTION_MAX];
+	char text[FM_OPTION_MAX], snapshot[24];
+	long members, memory_mib, vcpus;
 	ssize_t n = read(fd, text, sizeof text - 1);
 
-	if (n <= 0)
+	text[n > 0 ? n : 0] = '\0';
+	if (sscanf(text, "%23s %ld %ld %ld", snapshot, &members, &memory_mib, &vcpus) != 4)
+		return fm_fail(err, FM_FAILED, "fermata-slurm: malformed answer");
+	if (fm_nodes_require(members, snapshot, err) || fm_memory_require(memory_mib, snapshot, err))
 		return -1;
-	text[n] = '\0';
-	return sscanf(text, "%23s %ld", snapshot, members_r) == 2 ? 0 : -1;
+	return fm_cpus_require(vcpus, snapshot, err);
 }
 
 int fm_submit_check(const struct fm_site *site, const struct fm_options *o, struct fm_error *err)
 {
-	char image[FM_OPTION_MAX + 16], restart[FM_OPTION_MAX + 24], snapshot[FM_OPTION_MAX];
+	char image[FM_OPTION_MAX + 16], restart[FM_OPTION_MAX + 24];
 	const char *const args[] = { "check", image, restart, NULL };
 	FM_AUTO_CLOSE int fd = -1;
-	long members;
 
 	snprintf(image, sizeof image, "--image=%s", o->image);
 	snprintf(restart, sizeof restart, "--restart-from=%s", o->restart_from);
 	fd = run_to_memory(site, args, err);
 	if (fd < 0)
 		return -1;
-	if (!*o->restart_from)
-		return 0;
-	if (read_answer(fd, snapshot, &members))
-		return fm_fail(err, FM_FAILED, "fermata-slurm: malformed answer");
-	return fm_nodes_require(members, snapshot, err);
+	return *o->restart_from ? require(fd, err) : 0;
 }
