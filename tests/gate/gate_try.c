@@ -4,7 +4,7 @@
  *
  * Usage: gate_try VIF… -- WORD…
  *
- *	out, in      hold all vifs, for 60 s at most
+ *	out, in      hold all vifs, for 10 min at most
  *	close        both, without a lease, as before a restored guest runs
  *	wait MS      run the loop so long
  *	go           run the loop until a line comes on stdin
@@ -29,7 +29,7 @@
 #include "common/io.h"
 
 #define VIFS_MAX 16
-#define LEASE_NS (60 * 1000000000ull)
+#define LEASE_NS (600 * 1000000000ull)
 #define FILE_MAX (128u << 20)
 
 static struct event_base *base;

@@ -82,7 +82,7 @@ static void receive(int fd, uint32_t count)
 			sendto(fd, buf, sizeof(number), 0, (struct sockaddr *)&from, len);
 			continue;
 		}
-		timeout_set(fd, received + 1 >= count ? 1 : 8);
+		timeout_set(fd, received + 1 >= count ? 1 : 60);
 		if (number >= count)
 			continue;
 		if (last > 0 && now_s() - last > gap)
