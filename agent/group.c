@@ -14,6 +14,7 @@
 #include "agent/peers.h"
 #include "agent/periodic.h"
 #include "agent/plan.h"
+#include "agent/snapshot.h"
 #include "common/cleanup.h"
 
 #define TELL_MS 60000 /* how long an abort or the end of a guest is repeated to a peer that is not there */
@@ -218,11 +219,11 @@ void group_report(struct job *job, unsigned rank, const struct fm_error *error)
 
 	if (!group || rank >= job->spec.node_count || group->state == GROUP_ABORTED)
 		return;
-	if (error && group->state == GROUP_RUNNING) {
-		tell_all(job, error, true, rank);
-		if (rank)
-			job_set_error(job, error);
+	if (error && group->state == GROUP_RUNNING && rank == 0) {
+		tell_all(job, error, true, rank); /* its shim hears of it, and the job ends */
 	} else if (error) {
+		/* A job that lost one of its machines would wait for it for ever. */
+		snapshot_stop(job, error);
 		group_abort(group, error);
 	} else if (!group->ready[rank] && group->state <= GROUP_WAITING) {
 		group->ready[rank] = true;

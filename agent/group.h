@@ -9,8 +9,8 @@
  *
  * A member reports `ready` (created and answering, or restored, paused and
  * closed); only when all have does the lead let any restored one run.  Once
- * aborted every member is destroyed and says whose fault it was.  In `running`
- * a member's report of its guest's end is passed on to the others.
+ * aborted every member is destroyed and says whose fault it was.  `running` ends
+ * the same way when a guest dies: a parallel job would wait for it for ever.
  */
 #ifndef FM_GROUP_H
 #define FM_GROUP_H
