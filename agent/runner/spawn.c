@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -34,6 +35,15 @@ static void reset_signals(void)
 		signal(i, SIG_DFL);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+/* The kernel's first process has tighter limits than a job expects: what systemd gives its services. */
+static void set_limits(void)
+{
+	static const struct rlimit files = { 1024, 524288 }, locked = { RLIM_INFINITY, RLIM_INFINITY };
+
+	setrlimit(RLIMIT_NOFILE, &files);
+	setrlimit(RLIMIT_MEMLOCK, &locked);
 }
 
 /* The one place where the user is chosen. A runner that is not root (a test's) only runs its own user's job. */
@@ -65,6 +75,8 @@ __attribute__((noreturn)) static void run_child(const struct runner *runner, con
 		_exit(EXIT_CANNOT_EXECUTE);
 	if (spawn->cgroup)
 		cgroup_join(spawn->cgroup);
+	if (runner->guest)
+		set_limits();
 	if (become_user(&runner->params)) {
 		complain("becoming the job's user", runner->params.user);
 		_exit(EXIT_CANNOT_EXECUTE);
