@@ -6,12 +6,14 @@
 #	cluster_start          all daemons, nodes idle
 #	as USER CMD…           run as that user
 # Environment: srcdir, builddir (automake's).  State: $LAB, thrown away at the end
-# unless FERMATA_TEST_KEEP=1.
+# unless FERMATA_TEST_KEEP=1.  SLURM_PREFIX: another Slurm than the installed one
+# (built for several slurmd on a host; the build folder made with its headers).
 
 srcdir=${srcdir:-.}
 builddir=${builddir:-.}
 top=$(cd "$srcdir" && pwd)
 build=$(cd "$builddir" && pwd)
+[ -z "${SLURM_PREFIX:-}" ] || PATH=$SLURM_PREFIX/bin:$SLURM_PREFIX/sbin:$PATH
 OWNER=daemon
 OTHER=games
 
@@ -56,7 +58,7 @@ slurm_configure() {
 	SlurmUser=root
 	SlurmdUser=root
 	AuthType=auth/munge
-	CryptoType=crypto/munge
+	CredType=cred/munge
 	AuthInfo=socket=$LAB/munge/sock,cred_expire=5
 	CommunicationParameters=NoCtldInAddrAny,NoInAddrAny
 	SlurmctldPort=17000
@@ -68,9 +70,6 @@ slurm_configure() {
 	SlurmdLogFile=$LAB/log/slurmd.%n.log
 	PlugStackConfig=$LAB/plugstack.conf
 	ProctrackType=proctrack/linuxproc
-	TaskPlugin=task/none
-	JobAcctGatherType=jobacct_gather/none
-	SwitchType=switch/none
 	MpiDefault=none
 	SelectType=select/cons_tres
 	SelectTypeParameters=CR_CPU
