@@ -6,6 +6,14 @@
 
 #include "agent/snapshot.h"
 
+void periodic_again(struct job *job)
+{
+	struct timeval tv = { (time_t)job->spec.interval_s, 0 };
+
+	if (job->periodic && event_add(job->periodic, &tv))
+		fm_err("%s no more periodic snapshots: no timer", job_tag(job));
+}
+
 static void on_begun(const struct fm_snapshot_id *id, const struct fm_error *error, void *arg)
 {
 	struct job *job = arg;
@@ -13,8 +21,10 @@ static void on_begun(const struct fm_snapshot_id *id, const struct fm_error *err
 	(void)id;
 	if (error && error->code != FM_BUSY)
 		job->last_error = *error;
-	if (error)
+	if (error) {
 		fm_warning("%s periodic snapshot: %s", job_tag(job), error->text);
+		periodic_again(job);
+	}
 }
 
 static void on_time(evutil_socket_t fd, short what, void *arg)
@@ -24,6 +34,7 @@ static void on_time(evutil_socket_t fd, short what, void *arg)
 	(void)fd, (void)what;
 	if (job->checkpoint_disabled) {
 		fm_debug("%s periodic snapshot left out: disabled", job_tag(job));
+		periodic_again(job);
 		return;
 	}
 	snapshot_create(job, "periodic", on_begun, job);
@@ -31,15 +42,15 @@ static void on_time(evutil_socket_t fd, short what, void *arg)
 
 void periodic_start(struct job *job)
 {
-	struct timeval tv = { (time_t)job->spec.interval_s, 0 };
-
 	if (!job->spec.interval_s || job->periodic)
 		return;
-	job->periodic = event_new(job->agent->base, -1, EV_PERSIST, on_time, job);
-	if (!job->periodic || event_add(job->periodic, &tv))
+	job->periodic = evtimer_new(job->agent->base, on_time, job);
+	if (!job->periodic) {
 		fm_err("%s no periodic snapshots: no timer", job_tag(job));
-	else
-		fm_info("%s a snapshot every %lld s", job_tag(job), (long long)job->spec.interval_s);
+		return;
+	}
+	periodic_again(job);
+	fm_info("%s a snapshot every %lld s", job_tag(job), (long long)job->spec.interval_s);
 }
 
 void periodic_stop(struct job *job)

@@ -15,6 +15,7 @@
 #include "agent/job_drop.h"
 #include "agent/manifest_build.h"
 #include "agent/peers.h"
+#include "agent/periodic.h"
 #include "agent/store/store.h"
 #include "agent/task.h"
 #include "common/cleanup.h"
@@ -171,6 +172,7 @@ static void finish(struct snapshot *s)
 	remember(s);
 	job->snapshot = NULL;
 	snapshot_free(s);
+	periodic_again(job);
 	if (whole && job->spec.keep && !task_start(job->agent, prune, job, on_pruned, NULL, &err))
 		fm_warning("%s pruning old snapshots: %s", job_tag(job), err.text);
 	job_drop_next(job);

@@ -88,14 +88,22 @@ def restart():
         j = c.node(2).job(63)
         assert j["state"] == "crashed" and "gone" in j["error"], j
         wait_for("the lead to hear", lambda: "gone" in c.node(1).job(63).get("error", ""))
-        # no record, but a domain: the epilog clears it away
-        c.node(1).kill()
-        os.unlink(os.path.join(c.node(1).run, "jobs", "63.json"))
-        c.node(1).start()
-        refused(3, c.node(1).job, 63)
-        assert c.node(1).state("fm-63-0") == "running"
+        wait_for("the group's end", lambda: c.node(1).domain("fm-63-0") is None)
         c.delete(63, [1, 2])
-        assert c.node(1).domain("fm-63-0") is None
+
+
+@test
+def lost_record():
+    """no record, but a domain: the epilog clears it away"""
+    with Cluster(1) as c:
+        c.put(67, [1])
+        c.node(1).kill()
+        os.unlink(os.path.join(c.node(1).run, "jobs", "67.json"))
+        c.node(1).start()
+        refused(3, c.node(1).job, 67)
+        assert c.node(1).state("fm-67-0") == "running"
+        c.delete(67, [1])
+        assert c.node(1).domain("fm-67-0") is None
 
 
 @test
