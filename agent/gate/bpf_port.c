@@ -20,6 +20,7 @@
 
 #include "device.h"
 #include "gate.skel.h"
+#include "window.h"
 
 /* Beside other users' classifiers on the same device. */
 #define TC_PRIORITY 61
@@ -48,6 +49,7 @@ struct bpf_side {
 struct bpf_port {
 	struct gate_bpf *skel;
 	unsigned ifindex;
+	struct window window;
 	struct bpf_side side[GATE_DIRS];
 };
 
@@ -137,6 +139,7 @@ void *bpf_port_attach(struct gate *gate, struct fm_error *err)
 		free(port);
 		return NULL;
 	}
+	window_init(&port->window, gate->vif);
 	if (device_fifo(port->ifindex, VIF_QUEUE) < 0) {
 		fm_fail(err, FM_FAILED, "queue of %u frames: %s", VIF_QUEUE, strerror(errno));
 		bpf_port_detach(port);
@@ -170,6 +173,7 @@ void bpf_port_detach(void *p)
 			event_free(side->readable);
 		tap_close(&side->tap);
 	}
+	window_dispose(&port->window);
 	free(port);
 }
 
@@ -191,6 +195,8 @@ int bpf_port_shut(void *p, enum gate_dir dir, uint64_t deadline_ns, struct fm_er
 
 	if (conf_write(port, dir, &conf) < 0)
 		return fm_fail(err, FM_FAILED, "map: %s", strerror(errno));
+	if (!port->side[dir].shut && dir == GATE_IN)
+		window_restart(&port->window);
 	port->side[dir].shut = true;
 	return 0;
 }
@@ -307,6 +313,8 @@ enum gate_given bpf_port_give(void *p, enum gate_dir dir, const struct gate_fram
 	enum gate_given r;
 	bool counted;
 
+	if (dir == GATE_IN && !window_open(&port->window, &side->lost))
+		return GATE_LATER;
 	if (side->inflight_ns == 0) {
 		if (tap_write(&side->tap, frame) < 0)
 			return errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM ? GATE_LATER : GATE_LOST;
@@ -320,6 +328,8 @@ enum gate_given bpf_port_give(void *p, enum gate_dir dir, const struct gate_fram
 			return GATE_LATER; /* do not write it again */
 		r = GATE_LOST;
 	}
+	if (dir == GATE_IN && r == GATE_GIVEN)
+		window_given(&port->window, frame->size);
 	side->known = live;
 	side->inflight_ns = 0;
 	return r;
@@ -352,40 +362,7 @@ uint64_t bpf_port_leaked(void *p)
 	return leaked;
 }
 
-/* One word of a file in sysfs; false when there is no such file or it cannot be read. */
-static bool sysfs_word(const char *path, char word_r[32])
-{
-	FILE *file = fopen(path, "re");
-	bool ok = file && fscanf(file, "%31s", word_r) == 1;
-
-	if (file)
-		fclose(file);
-	return ok;
-}
-
-/* netback says Connected after the guest's netfront did. Devices of another kind have no such file. */
-static bool backend_connected(const char *vif)
-{
-	unsigned domid, devid;
-	char path[96], word[32], end;
-
-	if (sscanf(vif, "vif%u.%u%c", &domid, &devid, &end) != 2)
-		return true;
-	snprintf(path, sizeof(path), "/sys/bus/xen-backend/devices/vif-%u-%u/state", domid, devid);
-	return !sysfs_word(path, word) || strcmp(word, "Connected") == 0;
-}
-
 bool bpf_port_link_ready(void *p)
 {
-	const char *vif = ((struct bpf_port *)p)->side[GATE_OUT].gate->vif;
-	char path[96], word[32];
-
-	snprintf(path, sizeof(path), "/sys/class/net/%s/carrier", vif);
-	if (!sysfs_word(path, word) || strcmp(word, "1") != 0)
-		return false;
-	/* BR_STATE_FORWARDING; a device that is no bridge port has no such file. */
-	snprintf(path, sizeof(path), "/sys/class/net/%s/brport/state", vif);
-	if (sysfs_word(path, word) && strcmp(word, "3") != 0)
-		return false;
-	return backend_connected(vif);
+	return device_link_ready(((struct bpf_port *)p)->side[GATE_OUT].gate->vif);
 }

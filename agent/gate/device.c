@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * device.c - settings of a network device (device.h), by ioctl and rtnetlink.
+ * device.c - settings and state of a network device (device.h), by ioctl, rtnetlink and sysfs.
  */
 #include "config.h"
 
@@ -75,4 +75,41 @@ int device_fifo(unsigned ifindex, unsigned frames)
 	answer = NLMSG_DATA(&reply.header);
 	errno = -answer->error;
 	return answer->error ? -1 : 0;
+}
+
+/* One word of a file in sysfs; false when there is no such file or it cannot be read. */
+static bool sysfs_word(const char *path, char word_r[32])
+{
+	FILE *file = fopen(path, "re");
+	bool ok = file && fscanf(file, "%31s", word_r) == 1;
+
+	if (file)
+		fclose(file);
+	return ok;
+}
+
+/* netback says Connected after the guest's netfront did. Devices of another kind have no such file. */
+static bool backend_connected(const char *vif)
+{
+	unsigned domid, devid;
+	char path[96], word[32], end;
+
+	if (sscanf(vif, "vif%u.%u%c", &domid, &devid, &end) != 2)
+		return true;
+	snprintf(path, sizeof(path), "/sys/bus/xen-backend/devices/vif-%u-%u/state", domid, devid);
+	return !sysfs_word(path, word) || strcmp(word, "Connected") == 0;
+}
+
+bool device_link_ready(const char *vif)
+{
+	char path[96], word[32];
+
+	snprintf(path, sizeof(path), "/sys/class/net/%s/carrier", vif);
+	if (!sysfs_word(path, word) || strcmp(word, "1") != 0)
+		return false;
+	/* BR_STATE_FORWARDING; a device that is no bridge port has no such file. */
+	snprintf(path, sizeof(path), "/sys/class/net/%s/brport/state", vif);
+	if (sysfs_word(path, word) && strcmp(word, "3") != 0)
+		return false;
+	return backend_connected(vif);
 }

@@ -78,7 +78,7 @@ int gate_import(struct gate *gate, const void *data, size_t size, struct fm_erro
 
 /*
  * Re-inject in order, what arrives meanwhile behind it, then open. done (may be NULL) is called from the loop, also for
- * a gate that was open already. Start it right after the guest was told to run: a paused guest takes only some 0.5 MB of
+ * a gate that was open already. Start it right after the guest was told to run: a paused guest takes only some 0.25 MB of
  * frames, the rest waits for it (5 s at most, then it counts as dropped).
  */
 int gate_release(struct gate *gate, void (*done)(void *arg), void *arg, struct fm_error *err);

@@ -17,7 +17,8 @@ gate_bpf_sources = \
 	agent/gate/bpf_port.c agent/gate/bpf_port.h \
 	agent/gate/device.c agent/gate/device.h \
 	agent/gate/gate_map.h \
-	agent/gate/tap.c agent/gate/tap.h
+	agent/gate/tap.c agent/gate/tap.h \
+	agent/gate/window.c agent/gate/window.h
 if WITH_BPF
 libgate_la_SOURCES += $(gate_bpf_sources)
 libgate_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_builddir)/agent/gate

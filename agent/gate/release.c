@@ -20,6 +20,7 @@
 #define BATCH_MIN 32
 #define BATCH_BYTES (512u << 10)
 #define BATCH_MAX_MS 8 /* a late step makes up for that much */
+#define AT_ONCE_MS 20 /* for a guest that is slow to take them, when there is no loop to wait in */
 #define SPEEDUP_NS (100ull * 1000000u)
 #define RELEASE_MAX_NS (5ull * 1000000000u)
 
@@ -186,8 +187,12 @@ void gate_release_at_once(struct gate *gate)
 	event_del(gate->pump);
 	gate->releasing = true; /* so that a full queue does not start one */
 	for (int dir = 0; dir < GATE_DIRS; dir++) {
+		struct budget all = { UINT64_MAX, UINT64_MAX };
+
 		while (gate_fetch(gate, dir) > 0)
 			;
+		for (int ms = 0; ms < AT_ONCE_MS && !give_batch(gate, dir, &all); ms++)
+			gate->driver->wait(gate->port, 1);
 		side_open_at_once(gate, dir);
 	}
 }

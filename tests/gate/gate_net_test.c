@@ -523,6 +523,49 @@ static void paused_guest_gets_all_later(void)
 	bed_down(&bed);
 }
 
+/* netback drops what is too much for a slow guest: no more than a window may be on its way to it. */
+static void slow_guest_is_not_flooded(void)
+{
+	struct bed bed;
+	struct gate_stats stats;
+	struct fm_error err;
+	bool done = false;
+	unsigned next = 0, number;
+	char buf[2000];
+	int fd, status;
+
+	bed_guests();
+	fd = lazy_guest();
+	bed_sh("ip link set vl txqueuelen 2000"); /* it would take all of them at once */
+	bed_up(&bed, "vl");
+	bed_sh("ip -n b neigh add 10.9.0.9 lladdr 02:00:00:00:00:09 dev eth0");
+	bed_sh("bridge fdb add 02:00:00:00:00:09 dev vl master static");
+	while (read(fd, buf, sizeof(buf)) > 0)
+		;
+	hold(bed.gate, true, 10000);
+	CHECK(waitpid(udp_send_start('b', 'i', 700, 4000, 1400), &status, 0) > 0 && status == 0, "sender");
+	CHECK(gate_drain(bed.gate, &err) == 0, "%s", err.text);
+	CHECK(gate_release(bed.gate, set_flag, &done, &err) == 0, "%s", err.text);
+	loop_for(bed.base, 500);
+	gate_stats(bed.gate, &stats);
+	CHECK(!done && stats.reinjected >= 100 && stats.reinjected <= (256 << 10) / 1442 + 2, "%lu of 700 on their way",
+	      (unsigned long)stats.reinjected);
+	while (!done || next < 700) {
+		ssize_t n = read(fd, buf, sizeof(buf));
+
+		if (n < 0)
+			loop_for(bed.base, 1);
+		if (n != 14 + 20 + 8 + 1400)
+			continue;
+		memcpy(&number, buf + 42, sizeof(number));
+		CHECK(number == next, "frame %u came when it was %u's turn", number, next);
+		next++;
+	}
+	gate_stats(bed.gate, &stats);
+	CHECK(stats.dropped == 0, "%lu dropped", (unsigned long)stats.dropped);
+	bed_down(&bed);
+}
+
 /* The domain is destroyed with frames held: no error, no wait for a guest that is gone. */
 static void vif_goes_away(void)
 {
@@ -565,6 +608,7 @@ static const struct {
 	{ "frames_move_to_another_host", frames_move_to_another_host },
 	{ "one_copy_on_the_bridge", one_copy_on_the_bridge },
 	{ "paused_guest_gets_all_later", paused_guest_gets_all_later },
+	{ "slow_guest_is_not_flooded", slow_guest_is_not_flooded },
 	{ "vif_goes_away", vif_goes_away },
 };
 

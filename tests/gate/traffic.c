@@ -66,6 +66,32 @@ static int send_all(const char *ip, uint32_t count, double rate, size_t size)
 	return 0;
 }
 
+/* Which are missing, and what the guest itself knows of it. */
+static void explain(const unsigned char *have, uint32_t count)
+{
+	char line[256];
+	FILE *file;
+	int ranges = 0;
+
+	for (uint32_t i = 0; i < count && ranges < 12; i++) {
+		uint32_t first = i;
+
+		while (i < count && !have[i])
+			i++;
+		if (i > first && ranges++ >= 0)
+			printf("traffic: missing %u-%u\n", first, i - 1);
+	}
+	file = fopen("/proc/net/snmp", "r");
+	while (file && fgets(line, sizeof(line), file))
+		if (strncmp(line, "Udp:", 4) == 0 || strncmp(line, "Ip:", 3) == 0)
+			printf("traffic: %s", line);
+	file = fopen("/proc/net/dev", "r");
+	while (file && fgets(line, sizeof(line), file))
+		if (strstr(line, "eth0"))
+			printf("traffic: %s", line);
+	fflush(stdout);
+}
+
 static void receive(int fd, uint32_t count)
 {
 	unsigned char *have = calloc(count, 1);
@@ -99,6 +125,8 @@ static void receive(int fd, uint32_t count)
 	}
 	printf("traffic: received %u lost %u doubled %u reordered %u, longest gap %.3f s\n", received, count - received,
 	       doubled, reordered, gap);
+	if (received < count)
+		explain(have, count);
 	fflush(stdout);
 	free(have);
 }
