@@ -12,7 +12,6 @@
 
 #include <poll.h>
 #include <stdatomic.h>
-#include <string.h>
 
 #include "agent/store/store.h"
 #include "agent/worker/operations.h"
@@ -220,11 +219,11 @@ static int ended(struct save *s, int result, struct fm_error *err)
 		return 0;
 	}
 	cause = s->why;
-	if (cause.code == FM_OK && s->pump)
-		pump_failed(s->pump, &cause);
+	if (cause.code == FM_OK && s->pump && pump_failed(s->pump, &cause))
+		result = 1; /* what else is said follows from that: a broken pipe */
 	if (result > 0)
 		return fm_fail(err, cause.code, "cannot save domain %s: %s", name, cause.text);
-	if (cause.code == FM_OK || strcmp(cause.text, driver.text) == 0)
+	if (cause.code == FM_OK)
 		return fm_context(err, "cannot save domain %s", name);
 	return fm_fail(err, cause.code, "cannot save domain %s: %.330s (%.330s)", name, cause.text, driver.text);
 }
