@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * main.c - fermata-runner: the guest's PID 1 and the job's runner; under the
- * name fermata-rsh its small client.
+ * name fermata-rsh its small client, under the name poweroff what tells it to.
  *
  * As PID 1: mount, read the parameters from xenstore, become the job's node,
  * serve; SIGUSR1, SIGUSR2 (what busybox's halt and poweroff send) and SIGTERM
@@ -36,6 +36,8 @@
 
 #define SPOOL_DEFAULT (8u * 1024 * 1024)
 #define SPOOL_MIN (128u * 1024)
+#define NAME_RSH "fermata-rsh"
+#define NAME_POWER_OFF "poweroff"
 #define PARAMS_KEY "fermata/params"
 #define PARAMS_WAIT_MS 60000
 #define PARAMS_POLL_MS 100
@@ -131,24 +133,34 @@ static int load_from_xenstore(struct params *params, struct fm_error *err)
 	return -1;
 }
 
-/* The runner's own link to itself: whatever the image has, the job's programs find it there. */
-static int link_rsh(const struct options *options, char path[PATH_MAX], struct fm_error *err)
+/* The runner's own link to itself: whatever the image has, it is found there under that name. */
+static int link_self(const struct options *options, const char *name, char path[PATH_MAX], struct fm_error *err)
 {
 	char self[PATH_MAX];
 	ssize_t n;
 
-	snprintf(path, PATH_MAX, "%s", options->rsh ? options->rsh : "");
-	if (*path)
-		return 0;
 	n = readlink("/proc/self/exe", self, sizeof(self) - 1);
 	if (n <= 0)
 		return fm_fail(err, FM_FAILED, "/proc/self/exe: %s", strerror(errno));
 	self[n] = 0;
-	if (snprintf(path, PATH_MAX, "%s/fermata-rsh", options->run_dir) >= PATH_MAX)
+	if (snprintf(path, PATH_MAX, "%s/%s", options->run_dir, name) >= PATH_MAX)
 		return fm_fail(err, FM_USAGE, "--run-dir is too long");
 	unlink(path);
 	if (symlink(self, path))
 		return fm_fail(err, FM_FAILED, "%s: %s", path, strerror(errno));
+	return 0;
+}
+
+/* What the kernel starts when the hypervisor asks for an orderly end (xl shutdown). */
+static int arrange_power_off(const struct options *options, struct fm_error *err)
+{
+	char path[PATH_MAX];
+	FM_AUTO_CLOSE int fd = open("/proc/sys/kernel/poweroff_cmd", O_WRONLY | O_CLOEXEC);
+
+	if (link_self(options, NAME_POWER_OFF, path, err))
+		return -1;
+	if (fd >= 0 && fm_write_all(fd, path, strlen(path)))
+		fm_warning("poweroff_cmd: %s", strerror(errno)); /* then it has to be destroyed */
 	return 0;
 }
 
@@ -166,7 +178,11 @@ static int set_up(const struct options *options, struct fm_error *err)
 	if (runner.guest && (guest_identity(&runner.params, err) ||
 			     guest_network(&runner.params, options->interface, err)))
 		return -1;
-	if (fm_mkdir_all(options->run_dir, 0755, err) || link_rsh(options, rsh, err))
+	if (fm_mkdir_all(options->run_dir, 0755, err) || (runner.guest && arrange_power_off(options, err)))
+		return -1;
+	if (options->rsh)
+		snprintf(rsh, sizeof(rsh), "%s", options->rsh);
+	else if (link_self(options, NAME_RSH, rsh, err))
 		return -1;
 	chmod(options->run_dir, 0755); /* whatever the umask said: the user's programs must get through */
 	socket_path = fm_format("%s/runner.sock", options->run_dir);
@@ -247,8 +263,10 @@ int main(int argc, char **argv)
 	struct fm_error err = { 0 };
 	int rc;
 
-	if (!strcmp(name, "fermata-rsh"))
+	if (!strcmp(name, NAME_RSH))
 		return rsh_main(argc, argv);
+	if (!strcmp(name, NAME_POWER_OFF))
+		return kill(1, SIGUSR2) ? FM_FAILED : 0;
 	if (argc > 1 && !strcmp(argv[1], "rsh"))
 		return rsh_main(argc - 1, argv + 1);
 	options.guest = getpid() == 1;
