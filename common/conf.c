@@ -7,10 +7,8 @@
 
 #include "common/conf.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <limits.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
