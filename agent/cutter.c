@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/cut_inject.h"
 #include "agent/task.h"
 #include "agent/worker_client.h"
 #include "common/cleanup.h"
@@ -126,6 +127,20 @@ static int64_t state_ms(const struct cutter *c)
 	}
 }
 
+/* A test's failure in the state just entered comes after that state's own actions. */
+static void inject(struct cutter *c)
+{
+	struct fm_error err;
+
+	if (cut_inject(c->job, "member", member_state_name(c->m.state), &err) == 0)
+		return;
+	fm_warning("%s %s", cutter_tag(c), err.text);
+	if (c->m.state == MEMBER_UNDOING || member_over(&c->m))
+		return;
+	cutter_blame(c, &err, NULL);
+	cutter_tell(c, MEMBER_EV_FAILED);
+}
+
 static void step(struct cutter *c, enum member_event event, enum cut_round round)
 {
 	enum member_state before = c->m.state;
@@ -135,6 +150,7 @@ static void step(struct cutter *c, enum member_event event, enum cut_round round
 	if (c->m.state != before) {
 		fm_debug("%s %s -> %s", cutter_tag(c), member_state_name(before), member_state_name(c->m.state));
 		cutter_set_timer(c->timer, state_ms(c));
+		inject(c);
 	}
 	for (unsigned bit = 1; actions >= bit; bit <<= 1) {
 		if (actions & bit & (MEMBER_DO_YES | MEMBER_DO_NO))

@@ -4,6 +4,7 @@ noinst_LTLIBRARIES += libagent.la
 libagent_la_SOURCES = \
 	agent/agent.h \
 	agent/child.c agent/child.h \
+	agent/cut_inject.c agent/cut_inject.h agent/hypervisor/sim_inject.c agent/hypervisor/sim.h \
 	agent/cutter.c agent/cutter.h agent/cutter_do.c agent/cutter_private.h \
 	agent/domains.c agent/domains.h \
 	agent/fence.c agent/fence.h \

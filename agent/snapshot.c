@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "agent/cut/lead.h"
+#include "agent/cut_inject.h"
 #include "agent/cutter.h"
 #include "agent/group.h"
 #include "agent/job_drop.h"
@@ -351,6 +352,26 @@ static void explain(struct snapshot *s, int64_t waited_ms)
 	fm_warning("%s given up: %s", tag(s), s->why.text);
 }
 
+/* A test's failure in the state just entered; true: it takes the place of that state's actions. */
+static bool injected(struct snapshot *s)
+{
+	struct fm_error err;
+
+	if (cut_inject(s->job, "lead", lead_state_name(s->lead.state), &err) == 0)
+		return false;
+	fm_warning("%s %s", tag(s), err.text);
+	if (s->lead.state == LEAD_STORING) {
+		s->why = err;
+		step(s, LEAD_EV_STORE_FAILED, CUT_COMMIT, 0);
+		return true;
+	}
+	if (s->lead.blame != BLAME_NONE || s->lead.state == LEAD_WHOLE)
+		return false;
+	s->why = err;
+	step(s, LEAD_EV_STOP, CUT_ABORT, 0);
+	return true;
+}
+
 static void step(struct snapshot *s, enum lead_event event, enum cut_round round, unsigned rank)
 {
 	enum lead_state before = s->lead.state;
@@ -366,6 +387,8 @@ static void step(struct snapshot *s, enum lead_event event, enum cut_round round
 	if (s->lead.state != before || event == LEAD_EV_BEGIN) {
 		fm_debug("%s %s", tag(s), lead_state_name(s->lead.state));
 		set_timer(s);
+		if (injected(s))
+			return;
 	}
 	if (a.send)
 		send_round(s, a.round); /* may step again before it returns: nothing may follow it */

@@ -67,9 +67,12 @@ int sim_stream_read(struct sim_domain *d, int fd, struct fm_error *err);
  *	[NAME/]SLOT=delay:MS | fail[:TEXT] | kill
  *
  * SLOT: create restore release destroy resume list watch save.begin save.armed
- * save.suspend save.suspended save.resume save.end.  kill: SIGKILL to this
+ * save.suspend save.suspended save.resume save.end, in the worker; lead.STATE
+ * and member.STATE, in the agent (agent/cut_inject.h).  kill: SIGKILL to this
  * process.  The first entry that matches counts.
  */
 int sim_inject(struct hypervisor *hv, const char *name, const char *slot, struct fm_error *err);
+/* The same, for who has no driver open; dir: <rundir>/sim. */
+int sim_inject_in(const char *dir, const char *name, const char *slot, struct fm_error *err);
 
 #endif

@@ -58,10 +58,10 @@ static int apply(char *entries, const char *name, const char *slot, struct fm_er
 	return 0;
 }
 
-int sim_inject(struct hypervisor *hv, const char *name, const char *slot, struct fm_error *err)
+int sim_inject_in(const char *dir, const char *name, const char *slot, struct fm_error *err)
 {
 	const char *variable = getenv("FERMATA_SIM_INJECT");
-	FM_AUTO_FREE char *path = fm_format("%s/inject", hv->dir);
+	FM_AUTO_FREE char *path = fm_format("%s/inject", dir);
 	FM_AUTO_FREE char *file = NULL;
 	FM_AUTO_FREE char *copy = variable ? strdup(variable) : NULL;
 
@@ -71,4 +71,9 @@ int sim_inject(struct hypervisor *hv, const char *name, const char *slot, struct
 	if (!file)
 		return path && err->code == FM_NOT_FOUND ? 0 : -1;
 	return apply(file, name, slot, err);
+}
+
+int sim_inject(struct hypervisor *hv, const char *name, const char *slot, struct fm_error *err)
+{
+	return sim_inject_in(hv->dir, name, slot, err);
 }

@@ -122,6 +122,22 @@ def whole(c, job):
 
 
 @test
+def states_fail():
+    """a failure injected at states of the lead and of a member: given up, all run, the next is whole"""
+    with Cluster(3) as c:
+        c.put(27, NODES)
+        done = []
+        for victim, slot in ((1, "lead.gate"), (1, "lead.store"), (2, "member.gated"), (1, "member.saving")):
+            c.node(victim).inject("%s=fail:injected" % slot)
+            why = c.fails(27, 3)
+            assert "injected" in why, why
+            unharmed(c, 27, done)
+            done = c.files(27)
+        c.node(2).inject("fm-27-1/member.arming=delay:200;fm-27-0/member.armed=fail")
+        unharmed(c, 27, done)
+
+
+@test
 def guest_dies():
     """a guest that dies while it is snapshotted: the snapshot ends, the group with it, attach says why everywhere"""
     with Cluster(3) as c:
