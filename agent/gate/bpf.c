@@ -194,4 +194,5 @@ const struct gate_driver gate_driver_bpf = {
 	.lost = bpf_port_lost,
 	.leaked = bpf_port_leaked,
 	.link_ready = bpf_port_link_ready,
+	.mark = bpf_port_mark,
 };

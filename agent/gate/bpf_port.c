@@ -98,13 +98,14 @@ static void tap_readable(evutil_socket_t fd, short what, void *arg)
 static int side_attach(struct bpf_port *port, struct bpf_side *side, struct fm_error *err)
 {
 	struct gate_key key = { port->ifindex, side->dir };
-	struct gate_live zero = { .captured = 0 };
+	struct gate_live start = { .captured = 0 };
 	char name[16];
 
 	snprintf(name, sizeof(name), TAP_PREFIX "%c%u", side->dir == GATE_OUT ? 'o' : 'i', port->ifindex);
 	if (tap_open(&side->tap, name, err) < 0)
 		return -1;
-	if (bpf_map_update_elem(bpf_map__fd(port->skel->maps.gate_live), &key, &zero, BPF_ANY) < 0 ||
+	start.tap = side->tap.ifindex;
+	if (bpf_map_update_elem(bpf_map__fd(port->skel->maps.gate_live), &key, &start, BPF_ANY) < 0 ||
 	    bpf_map_update_elem(bpf_map__fd(port->skel->maps.gate_back), &side->tap.ifindex, &key, BPF_ANY) < 0)
 		return fm_fail(err, FM_FAILED, "map: %s", strerror(errno));
 	if (classifier_attach(side->tap.ifindex, BPF_TC_EGRESS, port->skel->progs.take, err) < 0 ||
@@ -210,21 +211,41 @@ void bpf_port_open(void *p, enum gate_dir dir)
 	bpf_map_delete_elem(bpf_map__fd(port->skel->maps.gate_conf), &key);
 }
 
+static void marker_read(void *gate, const void *frame, size_t size)
+{
+	gate_marked(gate, frame, size);
+}
+
 unsigned bpf_port_fetch(void *p, enum gate_dir dir, struct gate_queue *queue, unsigned max)
 {
 	struct bpf_side *side = &((struct bpf_port *)p)->side[dir];
-	unsigned n;
+	unsigned n = 0;
 
-	for (n = 0; n < max; n++) {
-		int r = tap_read(&side->tap, queue);
+	/* The kernel counts no markers; a flood of them must not keep us here. */
+	for (unsigned reads = 0; reads < max; reads++) {
+		enum tap_got got = tap_read(&side->tap, queue, dir == GATE_IN ? marker_read : NULL, side->gate);
 
-		if (r == 0)
+		if (got == TAP_EMPTY)
 			break;
+		if (got == TAP_MARKER)
+			continue;
+		n++;
 		side->fetched++;
-		if (r < 0)
+		if (got == TAP_LOST)
 			side->lost++;
 	}
 	return n;
+}
+
+int bpf_port_mark(void *p, const void *frame, size_t size, struct fm_error *err)
+{
+	static const uint8_t vnet[GATE_VNET_SIZE];
+	struct bpf_side *out = &((struct bpf_port *)p)->side[GATE_OUT];
+
+	/* give_back puts it in where the guest's frames come in */
+	if (tap_write(&out->tap, vnet, frame, size) < 0)
+		return fm_fail(err, FM_FAILED, "%s: %s", out->tap.name, strerror(errno));
+	return 0;
 }
 
 void bpf_port_wait(void *p, int ms)
@@ -316,7 +337,7 @@ enum gate_given bpf_port_give(void *p, enum gate_dir dir, const struct gate_fram
 	if (dir == GATE_IN && !window_open(&port->window, &side->lost))
 		return GATE_LATER;
 	if (side->inflight_ns == 0) {
-		if (tap_write(&side->tap, frame) < 0)
+		if (tap_write(&side->tap, frame->vnet, frame->data, frame->size) < 0)
 			return errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM ? GATE_LATER : GATE_LOST;
 		side->inflight_ns = gate_now_ns();
 	}

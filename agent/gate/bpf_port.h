@@ -28,5 +28,6 @@ void bpf_port_open(void *port, enum gate_dir dir);
 uint64_t bpf_port_lost(void *port);
 uint64_t bpf_port_leaked(void *port);
 bool bpf_port_link_ready(void *port);
+int bpf_port_mark(void *port, const void *frame, size_t size, struct fm_error *err);
 
 #endif

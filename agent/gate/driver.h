@@ -49,6 +49,8 @@ struct gate_driver {
 	uint64_t (*lost)(void *port);
 	uint64_t (*leaked)(void *port);
 	bool (*link_ready)(void *port);
+	/* Send a frame (marker.h) as if the guest had sent it, past a shut port. NULL: this driver has no markers. */
+	int (*mark)(void *port, const void *frame, size_t size, struct fm_error *err);
 };
 
 extern const struct gate_driver gate_driver_bpf, gate_driver_none, gate_driver_sim;
@@ -59,6 +61,8 @@ struct gate_system {
 	struct gate *gates;
 	void *state;
 };
+
+struct gate_marker;
 
 enum gate_side_state { GATE_OPEN, GATE_HELD, GATE_EASING };
 
@@ -84,11 +88,22 @@ struct gate {
 	bool expired;
 	uint64_t leaked_before; /* driver's count when this hold began */
 	uint64_t dropped, reinjected;
+	void (*on_marker)(const void *payload, size_t size, uint64_t at_ns, void *arg);
+	void *on_marker_arg;
+	struct gate_marker *markers, **markers_tail; /* that nobody has been told of yet */
+	unsigned markers_waiting;
+	struct event *marker_due;
 };
 
 uint64_t gate_now_ns(void);
 /* Driver → core: this direction has frames to fetch. */
 void gate_captured(struct gate *gate, enum gate_dir dir);
+/* Driver → core, at any time: a frame that is one (gate_marker_is()) has arrived for the guest. */
+void gate_marked(struct gate *gate, const void *frame, size_t size);
+
+/* marker.c */
+void gate_marker_due(evutil_socket_t fd, short what, void *arg);
+void gate_markers_clear(struct gate *gate);
 
 /* release.c */
 void gate_release_start(struct gate *gate);

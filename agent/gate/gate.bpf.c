@@ -9,8 +9,9 @@
  *
  * Shut, a frame is captured; past the deadline, or with the capture device gone
  * (the agent died), it passes and is counted as leaked: nothing is ever dropped
- * here.  A frame given back carries MARK_BACK, passes its own gate, and loses
- * the mark there, before the bridge; so the gates cannot send it round.
+ * here but markers (marker.h), which go to an agent or nowhere.  A frame given
+ * back carries MARK_BACK, passes its own gate, and loses the mark there, before
+ * the bridge; so the gates cannot send it round.
  */
 #include <linux/bpf.h>
 #include <linux/pkt_cls.h>
@@ -69,6 +70,38 @@ static __always_inline bool must_capture(const struct gate_conf *conf, struct ga
 	return capture;
 }
 
+/* Only by its bytes, as the agent judges it: the two must agree, or the counts do not. */
+static __always_inline bool is_marker(struct __sk_buff *skb)
+{
+	static const __u8 marker[] = { GATE_MARKER_ETHERTYPE >> 8, GATE_MARKER_ETHERTYPE & 0xff, GATE_MARKER_MAGIC };
+	__u8 bytes[sizeof(marker)];
+
+	/* a tag that is not in the bytes here will be when the agent reads them */
+	if (skb->vlan_present || bpf_skb_load_bytes(skb, GATE_MARKER_AT, bytes, sizeof(bytes)) < 0)
+		return false;
+#pragma unroll
+	for (unsigned i = 0; i < sizeof(marker); i++)
+		if (bytes[i] != marker[i])
+			return false;
+	return true;
+}
+
+static __always_inline int pass_marker(struct __sk_buff *skb, const struct gate_live *live, __u32 dir)
+{
+	if (dir == GATE_DIR_OUT) {
+		/* the agent's own; a guest has no business with them */
+		if (skb->mark != MARK_BACK)
+			return TC_ACT_SHOT;
+		skb->mark = 0;
+		return TC_ACT_UNSPEC;
+	}
+	if (live) {
+		skb->mark = MARK_HELD;
+		bpf_clone_redirect(skb, live->tap, 0);
+	}
+	return TC_ACT_STOLEN;
+}
+
 static __always_inline int hold(struct __sk_buff *skb, __u32 dir)
 {
 	struct gate_key key = { .ifindex = skb->ifindex, .dir = dir };
@@ -76,6 +109,8 @@ static __always_inline int hold(struct __sk_buff *skb, __u32 dir)
 	struct gate_conf *conf;
 	long r;
 
+	if (is_marker(skb))
+		return pass_marker(skb, live, dir);
 	if (!live)
 		return TC_ACT_UNSPEC;
 	if (skb->mark == MARK_BACK) {
@@ -150,6 +185,8 @@ int give_back(struct __sk_buff *skb)
 	skb->mark = MARK_BACK;
 	/* Into the vif's ingress the bridge sees it come from the guest's own port. */
 	r = bpf_clone_redirect(skb, from.ifindex, from.dir == GATE_DIR_OUT ? BPF_F_INGRESS : 0);
+	if (is_marker(skb))
+		return TC_ACT_STOLEN;
 	bpf_spin_lock(&live->lock);
 	if (r == 0 || r == NET_XMIT_CN) {
 		live->accepted++;

@@ -96,6 +96,17 @@ static void pump_due(evutil_socket_t fd, short what, void *arg)
 	gate_release_step(arg);
 }
 
+static void gate_free(struct gate *gate)
+{
+	if (gate->lease)
+		event_free(gate->lease);
+	if (gate->pump)
+		event_free(gate->pump);
+	if (gate->marker_due)
+		event_free(gate->marker_due);
+	free(gate);
+}
+
 struct gate *gate_create(struct gate_system *system, const char *vif, struct fm_error *err)
 {
 	struct gate *gate;
@@ -116,7 +127,9 @@ struct gate *gate_create(struct gate_system *system, const char *vif, struct fm_
 		gate_queue_init(&gate->side[dir].queue);
 	gate->lease = evtimer_new(system->base, lease_over, gate);
 	gate->pump = evtimer_new(system->base, pump_due, gate);
-	if (!gate->lease || !gate->pump) {
+	gate->marker_due = evtimer_new(system->base, gate_marker_due, gate);
+	gate->markers_tail = &gate->markers;
+	if (!gate->lease || !gate->pump || !gate->marker_due) {
 		fm_fail(err, FM_FAILED, "gate %s: no memory", vif);
 		goto fail;
 	}
@@ -132,11 +145,7 @@ struct gate *gate_create(struct gate_system *system, const char *vif, struct fm_
 	system->gates = gate;
 	return gate;
 fail:
-	if (gate->lease)
-		event_free(gate->lease);
-	if (gate->pump)
-		event_free(gate->pump);
-	free(gate);
+	gate_free(gate);
 	return NULL;
 }
 
@@ -148,12 +157,11 @@ void gate_destroy(struct gate *gate)
 	gate->driver->detach(gate->port);
 	for (int dir = 0; dir < GATE_DIRS; dir++)
 		gate_queue_clear(&gate->side[dir].queue);
-	event_free(gate->lease);
-	event_free(gate->pump);
+	gate_markers_clear(gate);
 	*gate->link = gate->next;
 	if (gate->next)
 		gate->next->link = gate->link;
-	free(gate);
+	gate_free(gate);
 }
 
 /* One timer for both directions: the nearer deadline. */

@@ -12,6 +12,10 @@
  * whose agent dies opens at once: the capture devices die with the process,
  * and the kernel passes what it cannot hand to them.
  *
+ * A gate can send another a marker: a frame that goes in where the guest's
+ * frames do, takes the path they take, and is caught before the other guest.
+ * On paths that keep order, what comes after it was sent after it.
+ *
  * States: open → out → both → open.  gate_close() starts at `both` (restore).
  * All calls come from the agent's event loop and do not block, but for
  * gate_drain(), which may take up to GATE_DRAIN_MAX_MS.
@@ -29,6 +33,8 @@
 #define GATE_DRAIN_MAX_MS 5
 /* What one gate holds in memory at most; above it, it releases and reports gate_expired(). */
 #define GATE_HELD_MAX (64u << 20)
+/* Bytes of a marker's payload at most. */
+#define GATE_MARKER_MAX 64
 
 struct gate_system; /* one an agent: programs and maps, loaded once, pinned */
 struct gate;        /* one a member */
@@ -82,6 +88,23 @@ int gate_import(struct gate *gate, const void *data, size_t size, struct fm_erro
  * frames, the rest waits for it (5 s at most, then it counts as dropped).
  */
 int gate_release(struct gate *gate, void (*done)(void *arg), void *arg, struct fm_error *err);
+
+/* Has this driver markers? `none` has not. */
+bool gate_marks(const struct gate_system *system);
+/*
+ * From our guest's MAC to a peer's guest, behind everything that this gate has let pass (but for what another CPU has in
+ * hand in that microsecond). Open or shut, a gate gives every marker that arrives to its agent: none is held or counted,
+ * none reaches a guest, also when the agent is dead. What a guest sends that looks like one is dropped at its own gate.
+ * A marker may get lost on its way, as any frame.
+ */
+int gate_send_marker(struct gate *gate, const uint8_t from[6], const uint8_t to[6], const void *payload, size_t size,
+		     struct fm_error *err);
+/*
+ * fn is called from the loop with what arrived, true or not: who made it, and for which guest (a bridge may have
+ * flooded it), is for the payload to prove. at_ns: CLOCK_MONOTONIC when it was read. fn NULL: they are thrown away.
+ */
+void gate_on_marker(struct gate *gate, void (*fn)(const void *payload, size_t size, uint64_t at_ns, void *arg),
+		    void *arg);
 
 /*
  * True when frames sent to the guest will reach it: carrier up, bridge port forwarding, and the Xen backend connected

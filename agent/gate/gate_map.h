@@ -5,7 +5,7 @@
  * Three maps, pinned in /sys/fs/bpf/fermata, keyed by the vif's ifindex and the
  * direction.  `gate_conf` is written by the agent alone: no entry means open,
  * so that emptying it opens every gate.  `gate_live` is counted by the kernel
- * alone.  `gate_back` says for a capture TAP where its frames came from.
+ * alone, but for `tap`.  `gate_back` says for a capture TAP where its frames came from.
  */
 #ifndef FM_GATE_MAP_H
 #define FM_GATE_MAP_H
@@ -15,6 +15,11 @@
 /* directions: enum gate_dir */
 #define GATE_DIR_OUT 0 /* guest → bridge: the vif's ingress */
 #define GATE_DIR_IN 1  /* bridge → guest: the vif's egress */
+
+/* What makes a frame a marker (marker.h): ethertype and magic at this offset. */
+#define GATE_MARKER_AT 12
+#define GATE_MARKER_ETHERTYPE 0x88b5
+#define GATE_MARKER_MAGIC 'f', 'm', '-', 'm', 'a', 'r', 'k', '\n'
 
 struct gate_key {
 	__u32 ifindex;
@@ -41,7 +46,7 @@ struct gate_conf {
 
 struct gate_live {
 	GATE_LOCK lock;
-	__u32 pad;
+	__u32 tap;      /* for markers: ifindex of the capture device, whether shut or open; the agent wrote it */
 	__u64 captured; /* handed to the capture device */
 	__u64 accepted; /* given back, taken by the vif */
 	__u64 returned; /* given back, seen passing this gate */

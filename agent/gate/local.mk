@@ -3,7 +3,8 @@
 noinst_LTLIBRARIES += libgate.la
 libgate_la_SOURCES = \
 	agent/gate/driver.h \
-	agent/gate/gate.c agent/gate/gate.h \
+	agent/gate/gate.c agent/gate/gate.h agent/gate/gate_map.h \
+	agent/gate/marker.c agent/gate/marker.h \
 	agent/gate/none.c \
 	agent/gate/queue.c agent/gate/queue.h \
 	agent/gate/release.c \
@@ -16,7 +17,6 @@ gate_bpf_sources = \
 	agent/gate/bpf.c \
 	agent/gate/bpf_port.c agent/gate/bpf_port.h \
 	agent/gate/device.c agent/gate/device.h \
-	agent/gate/gate_map.h \
 	agent/gate/tap.c agent/gate/tap.h \
 	agent/gate/window.c agent/gate/window.h
 if WITH_BPF
@@ -51,7 +51,11 @@ endif
 if WITH_BPF
 check_PROGRAMS += tests/gate/gate_net_test
 TESTS += tests/gate/gate_net_test
-tests_gate_gate_net_test_SOURCES = tests/gate/gate_net_test.c tests/gate/netbed.c tests/gate/netbed.h
+tests_gate_gate_net_test_SOURCES = \
+	tests/gate/gate_net_test.c \
+	tests/gate/gatebed.c tests/gate/gatebed.h \
+	tests/gate/marker_tests.c \
+	tests/gate/netbed.c tests/gate/netbed.h
 tests_gate_gate_net_test_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS)
 tests_gate_gate_net_test_LDADD = libgate.la libfermata.la $(EVENT_LIBS)
 
@@ -63,5 +67,6 @@ tests_gate_gate_try_LDADD = libgate.la libfermata.la $(EVENT_LIBS)
 tests_gate_traffic_SOURCES = tests/gate/traffic.c
 tests_gate_traffic_LDFLAGS = $(AM_LDFLAGS) -all-static
 endif
-EXTRA_DIST += tests/gate/gate_net_test.c tests/gate/netbed.c tests/gate/netbed.h tests/gate/gate_try.c \
+EXTRA_DIST += tests/gate/gate_net_test.c tests/gate/gatebed.c tests/gate/gatebed.h tests/gate/marker_tests.c \
+	tests/gate/netbed.c tests/gate/netbed.h tests/gate/gate_try.c \
 	tests/gate/traffic.c tests/lab/t/gate

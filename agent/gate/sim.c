@@ -13,6 +13,7 @@
 
 #include "common/cleanup.h"
 #include "driver.h"
+#include "marker.h"
 
 #define SIM_FRAME_SIZE 64
 
@@ -206,6 +207,11 @@ void gate_sim_send(struct gate *gate, enum gate_dir dir, const void *frame, size
 	struct sim_port *port = gate->port;
 	struct sim_side *side = &port->side[dir];
 
+	if (gate_marker_is(frame, size)) {
+		if (dir == GATE_IN)
+			gate_marked(gate, frame, size);
+		return; /* a guest's own goes nowhere */
+	}
 	if (side->shut && side->deadline_ns != 0 && gate_now_ns() >= side->deadline_ns) {
 		port->leaked++;
 		sim_pass(port, dir, frame, size);
@@ -214,6 +220,16 @@ void gate_sim_send(struct gate *gate, enum gate_dir dir, const void *frame, size
 	} else if (gate_queue_push(&side->captured, vnet, frame, size) < 0) {
 		port->lost++;
 	}
+}
+
+static int sim_mark(void *p, const void *frame, size_t size, struct fm_error *err)
+{
+	struct sim_port *port = p;
+
+	if (sim_fails(port->conf, "mark", err) < 0)
+		return -1;
+	sim_pass(port, GATE_OUT, frame, size);
+	return 0;
 }
 
 void gate_sim_receive(struct gate *gate,
@@ -241,4 +257,5 @@ const struct gate_driver gate_driver_sim = {
 	.lost = sim_lost,
 	.leaked = sim_leaked,
 	.link_ready = sim_link_ready,
+	.mark = sim_mark,
 };

@@ -5,7 +5,7 @@
  * Traffic comes from gate_sim_send(), or, for whole agents under test, from the
  * environment: FERMATA_GATE_SIM="frames=N,fail=SLOT,full=N,unready=N" makes each hold of
  * a direction capture N made-up frames (distinct, numbered), one SLOT (setup,
- * attach, out, in) fail, the far side refuse the first N frames given back, and the link come up only when asked
+ * attach, out, in, mark) fail, the far side refuse the first N frames given back, and the link come up only when asked
  * for the N+1st time.  Deadlines are kept as the kernel keeps them.
  */
 #ifndef FM_GATE_SIM_H

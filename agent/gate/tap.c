@@ -18,6 +18,7 @@
 
 #include "common/cleanup.h"
 #include "device.h"
+#include "marker.h"
 
 /* Frames the kernel queues for us; the default of some hundred overflows within milliseconds. */
 #define TAP_QUEUE 16384
@@ -101,7 +102,8 @@ int tap_remove(const char *name, struct fm_error *err)
 	return 0; /* goes with fd */
 }
 
-int tap_read(struct tap *tap, struct gate_queue *queue)
+enum tap_got tap_read(struct tap *tap, struct gate_queue *queue,
+		      void (*on_marker)(void *arg, const void *frame, size_t size), void *arg)
 {
 	static uint8_t data[2 * GATE_FRAME_MAX]; /* the loop's thread is the only one here */
 	uint8_t vnet[GATE_VNET_SIZE];
@@ -109,16 +111,19 @@ int tap_read(struct tap *tap, struct gate_queue *queue)
 	ssize_t n = readv(tap->fd, iov, 2);
 
 	if (n < 0)
-		return 0;
-	if (n < GATE_VNET_SIZE || gate_queue_push(queue, vnet, data, (size_t)n - GATE_VNET_SIZE) < 0)
-		return -1;
-	return 1;
+		return TAP_EMPTY;
+	if (n < GATE_VNET_SIZE)
+		return TAP_LOST;
+	if (on_marker && gate_marker_is(data, (size_t)n - GATE_VNET_SIZE)) {
+		on_marker(arg, data, (size_t)n - GATE_VNET_SIZE);
+		return TAP_MARKER;
+	}
+	return gate_queue_push(queue, vnet, data, (size_t)n - GATE_VNET_SIZE) < 0 ? TAP_LOST : TAP_FRAME;
 }
 
-int tap_write(struct tap *tap, const struct gate_frame *frame)
+int tap_write(struct tap *tap, const uint8_t vnet[GATE_VNET_SIZE], const void *data, size_t size)
 {
-	struct iovec iov[] = { { (void *)frame->vnet, sizeof(frame->vnet) },
-			       { (void *)frame->data, frame->size } };
+	struct iovec iov[] = { { (void *)vnet, GATE_VNET_SIZE }, { (void *)data, size } };
 
 	return writev(tap->fd, iov, 2) < 0 ? -1 : 0;
 }

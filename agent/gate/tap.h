@@ -29,9 +29,17 @@ void tap_close(struct tap *tap);
 /* Remove a device nobody holds. FM_BUSY when somebody does. */
 int tap_remove(const char *name, struct fm_error *err);
 
-/* Append one frame to the queue: 1; 0 when there is none; -1 when one came that had to be thrown away. */
-int tap_read(struct tap *tap, struct gate_queue *queue);
+enum tap_got {
+	TAP_EMPTY,
+	TAP_FRAME,
+	TAP_MARKER, /* on_marker was called with it */
+	TAP_LOST,   /* one came that had to be thrown away */
+};
+
+/* Append one frame to the queue. on_marker NULL: a marker is a frame like any other. */
+enum tap_got tap_read(struct tap *tap, struct gate_queue *queue,
+		      void (*on_marker)(void *arg, const void *frame, size_t size), void *arg);
 /* 0, or -1 with errno. */
-int tap_write(struct tap *tap, const struct gate_frame *frame);
+int tap_write(struct tap *tap, const uint8_t vnet[GATE_VNET_SIZE], const void *data, size_t size);
 
 #endif

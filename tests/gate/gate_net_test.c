@@ -5,7 +5,7 @@
  * Promises: a hold and its release lose nothing, double nothing and keep the
  * order, for UDP and TCP, either way; a hold ends in the kernel when its agent
  * hangs, and at once when its agent dies; what a dead agent left is put right;
- * held frames can be delivered by another host.
+ * held frames can be delivered by another host.  Markers: marker_tests.c.
  *
  * Usage: gate_net_test [TEST…]. Exit 77: this machine cannot (reason on stderr).
  */
@@ -23,90 +23,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "netbed.h"
-
-#define MS 1000000ull
-
-struct bed {
-	struct event_base *base;
-	struct gate_system *system;
-	struct gate *gate;
-};
-
-static struct gate_system *system_create(struct event_base *base)
-{
-	struct fm_error err;
-	struct gate_system *system = gate_system_create("bpf", base, &err);
-
-	if (!system && (err.code == FM_INCOMPATIBLE || err.code == FM_DENIED)) {
-		fprintf(stderr, "SKIPPED: %s\n", err.text);
-		_exit(EXIT_SKIP);
-	}
-	CHECK(system, "gate_system_create: %s", err.text);
-	return system;
-}
-
-static struct gate *gate_on(struct gate_system *system, const char *vif)
-{
-	struct fm_error err;
-	struct gate *gate = gate_create(system, vif, &err);
-
-	if (!gate && err.code == FM_INCOMPATIBLE) {
-		fprintf(stderr, "SKIPPED: %s\n", err.text);
-		_exit(EXIT_SKIP);
-	}
-	CHECK(gate, "gate_create: %s", err.text);
-	return gate;
-}
-
-static void bed_up(struct bed *bed, const char *vif)
-{
-	struct fm_error err;
-
-	bed->base = event_base_new();
-	bed->system = system_create(bed->base);
-	CHECK(gate_system_recover(bed->system, &err) == 0, "%s", err.text);
-	bed->gate = gate_on(bed->system, vif);
-	bed_link_wait(bed->gate);
-}
-
-static void bed_down(struct bed *bed)
-{
-	gate_system_destroy(bed->system);
-	event_base_free(bed->base);
-}
-
-static void hold(struct gate *gate, bool in, unsigned ms)
-{
-	struct fm_error err;
-
-	CHECK(gate_hold_out(gate, now_ns() + ms * MS, &err) == 0, "%s", err.text);
-	if (in)
-		CHECK(gate_hold_in(gate, now_ns() + ms * MS, &err) == 0, "%s", err.text);
-}
-
-static void set_flag(void *arg)
-{
-	*(bool *)arg = true;
-}
-
-static void release(struct bed *bed)
-{
-	struct gate_stats stats;
-	struct fm_error err;
-	uint64_t start = now_ns();
-	bool done = false;
-
-	gate_stats(bed->gate, &stats);
-	CHECK(gate_release(bed->gate, set_flag, &done, &err) == 0, "%s", err.text);
-	loop_until(bed->base, &done);
-	printf("    held out %lu in %lu frames, %lu kB; released in %.1f ms\n", (unsigned long)stats.held_out_frames,
-	       (unsigned long)stats.held_in_frames,
-	       (unsigned long)(stats.held_out_bytes + stats.held_in_bytes) / 1000, (double)(now_ns() - start) / 1e6);
-	gate_stats(bed->gate, &stats);
-	CHECK(stats.held_out_frames + stats.held_in_frames == 0, "frames still held after the release");
-	CHECK(stats.dropped == 0, "%lu frames dropped", (unsigned long)stats.dropped);
-}
+#include "gatebed.h"
 
 /* A hold of a second in the middle of a stream of three. */
 static void udp_through_a_hold(char from, char to, bool in)
@@ -122,14 +39,14 @@ static void udp_through_a_hold(char from, char to, bool in)
 	bed_sh("tc qdisc show dev va | grep -q '^qdisc pfifo .* root .* limit 4096p'");
 	udp_start(&s, from, to, 6000, 2000, 1000);
 	loop_for(bed.base, 700);
-	hold(bed.gate, in, 5000);
+	bed_hold(bed.gate, in, 5000);
 	loop_for(bed.base, 1000);
 	CHECK(gate_drain(bed.gate, &err) == 0, "%s", err.text);
 	CHECK(!gate_expired(bed.gate), "expired");
 	gate_stats(bed.gate, &stats);
 	CHECK((in ? stats.held_in_frames : stats.held_out_frames) > 1500, "only %lu, %lu frames held",
 	      (unsigned long)stats.held_out_frames, (unsigned long)stats.held_in_frames);
-	release(&bed);
+	bed_release(&bed);
 	CHECK(!gate_expired(bed.gate), "expired");
 	udp_finish(&s, &r);
 	CHECK(r.lost == 0 && r.duplicated == 0, "lost %u, doubled %u", r.lost, r.duplicated);
@@ -160,9 +77,9 @@ static void fast_stream_keeps_order(void)
 	udp_start(&s, 'a', 'b', 40000, 10000, 60);
 	for (int i = 0; i < 20; i++) {
 		loop_for(bed.base, 30);
-		hold(bed.gate, i & 1, 5000);
+		bed_hold(bed.gate, i & 1, 5000);
 		loop_for(bed.base, 20);
-		release(&bed);
+		bed_release(&bed);
 	}
 	udp_finish(&s, &r);
 	CHECK(r.lost == 0 && r.duplicated == 0 && r.reordered == 0, "lost %u, doubled %u, reordered %u", r.lost,
@@ -187,15 +104,15 @@ static void udp_group_cut(void)
 	udp_start(&s[1], 'b', 'a', 8000, 2000, 1000);
 	for (int cut = 0; cut < 3; cut++) {
 		loop_for(bed.base, 400);
-		hold(bed.gate, false, 5000);
-		hold(other, false, 5000);
+		bed_hold(bed.gate, false, 5000);
+		bed_hold(other, false, 5000);
 		loop_for(bed.base, 20);
-		hold(bed.gate, true, 5000);
-		hold(other, true, 5000);
+		bed_hold(bed.gate, true, 5000);
+		bed_hold(other, true, 5000);
 		loop_for(bed.base, 300);
 		done = false;
-		CHECK(gate_release(other, set_flag, &done, &err) == 0, "%s", err.text);
-		release(&bed);
+		CHECK(gate_release(other, bed_flag, &done, &err) == 0, "%s", err.text);
+		bed_release(&bed);
 		loop_until(bed.base, &done);
 	}
 	for (int i = 0; i < 2; i++) {
@@ -217,7 +134,7 @@ static void tcp_bulk(void)
 	bed_up(&bed, "va");
 	tcp_start(&s, 'a', 'b', 3000);
 	loop_for(bed.base, 500);
-	hold(bed.gate, false, 5000);
+	bed_hold(bed.gate, false, 5000);
 	loop_for(bed.base, 1000);
 	CHECK(gate_drain(bed.gate, &err) == 0, "%s", err.text);
 	gate_stats(bed.gate, &stats);
@@ -225,11 +142,11 @@ static void tcp_bulk(void)
 	/* large frames stay whole: the capture device takes what is not segmented yet */
 	CHECK(stats.held_out_bytes > 1600 * stats.held_out_frames, "%lu frames of %lu bytes: segmented",
 	      (unsigned long)stats.held_out_frames, (unsigned long)stats.held_out_bytes);
-	release(&bed);
+	bed_release(&bed);
 	loop_for(bed.base, 300);
-	hold(bed.gate, true, 5000);
+	bed_hold(bed.gate, true, 5000);
 	loop_for(bed.base, 300);
-	release(&bed);
+	bed_release(&bed);
 	CHECK(tcp_finish(&s) > 10 << 20, "hardly anything went through");
 	bed_down(&bed);
 }
@@ -248,7 +165,7 @@ static pid_t holder_start(unsigned lease_ms, bool loop)
 		struct bed bed;
 
 		bed_up(&bed, "va");
-		hold(bed.gate, false, lease_ms);
+		bed_hold(bed.gate, false, lease_ms);
 		CHECK(write(fds[1], "h", 1) == 1, "pipe");
 		if (!loop)
 			raise(SIGSTOP);
@@ -313,15 +230,15 @@ static void dead_agent_opens_at_once(void)
 	bed_sh("test -e /sys/fs/bpf/fermata/gate_conf");
 	bed_sh("ip tuntap add fmgo77 mode tap && ip link set fmgo77 up");
 	bed.base = event_base_new();
-	bed.system = system_create(bed.base);
+	bed.system = bed_system(bed.base);
 	CHECK(gate_system_recover(bed.system, &err) == 0, "%s", err.text);
 	CHECK(if_nametoindex("fmgo77") == 0, "the left-over capture device is still there");
 	bed.gate = gate_on(bed.system, "va");
 	udp_start(&s, 'a', 'b', 2000, 2000, 100);
 	loop_for(bed.base, 300);
-	hold(bed.gate, false, 5000);
+	bed_hold(bed.gate, false, 5000);
 	loop_for(bed.base, 300);
-	release(&bed);
+	bed_release(&bed);
 	udp_finish(&s, &r);
 	CHECK(r.lost == 0 && r.duplicated == 0 && r.reordered == 0, "after the restart: lost %u, doubled %u, reordered %u",
 	      r.lost, r.duplicated, r.reordered);
@@ -342,7 +259,7 @@ static void second_agent_is_told(void)
 
 	bed_guests();
 	holder = holder_start(15000, true);
-	system = system_create(base);
+	system = bed_system(base);
 	CHECK(gate_system_recover(system, &err) < 0 && err.code == FM_BUSY, "recover: not refused");
 	CHECK(strstr(err.text, "another agent"), "%s", err.text);
 	gate_system_destroy(system);
@@ -374,7 +291,7 @@ static void export_host(void)
 	bed_enter();
 	bed_guests();
 	bed_up(&bed, "va");
-	hold(bed.gate, true, 10000);
+	bed_hold(bed.gate, true, 10000);
 	udp_start(&s[0], 'a', 'b', 700, 5000, 1200);
 	udp_start(&s[1], 'b', 'a', 500, 5000, 60);
 	for (int i = 0; i < 2; i++)
@@ -423,7 +340,7 @@ static void frames_move_to_another_host(void)
 	CHECK(gate_import(bed.gate, data, size, &err) == 0, "%s", err.text);
 	udp_receive_start(&s[0], 'b', 700);
 	udp_receive_start(&s[1], 'a', 500);
-	release(&bed);
+	bed_release(&bed);
 	for (int i = 0; i < 2; i++) {
 		udp_finish(&s[i], &r);
 		CHECK(r.lost == 0 && r.duplicated == 0 && r.reordered == 0, "lost %u, doubled %u, reordered %u", r.lost,
@@ -447,19 +364,19 @@ static void one_copy_on_the_bridge(void)
 	bed_guests();
 	bed_up(&bed, "va");
 	other = gate_on(bed.system, "vb");
-	hold(bed.gate, true, 10000);
-	hold(other, true, 10000);
+	bed_hold(bed.gate, true, 10000);
+	bed_hold(other, true, 10000);
 	udp_start(&s, 'a', 'b', 300, 2000, 100);
 	CHECK(waitpid(s.sender, &status, 0) == s.sender && status == 0, "sender");
 	s.sender = 0;
 	CHECK(gate_drain(bed.gate, &err) == 0, "%s", err.text);
 	/* a's gate gives back while b's is still held in: they wait there, once */
-	release(&bed);
+	bed_release(&bed);
 	CHECK(gate_drain(other, &err) == 0, "%s", err.text);
 	gate_stats(other, &stats);
 	CHECK(stats.held_in_frames >= 300 && stats.held_in_frames < 320, "b holds %lu frames of 300",
 	      (unsigned long)stats.held_in_frames);
-	CHECK(gate_release(other, set_flag, &done, &err) == 0, "%s", err.text);
+	CHECK(gate_release(other, bed_flag, &done, &err) == 0, "%s", err.text);
 	loop_until(bed.base, &done);
 	udp_finish(&s, &r);
 	CHECK(r.lost == 0 && r.duplicated == 0 && r.reordered == 0, "lost %u, doubled %u, reordered %u", r.lost,
@@ -499,12 +416,12 @@ static void paused_guest_gets_all_later(void)
 	bed_sh("bridge fdb add 02:00:00:00:00:09 dev vl master static");
 	while (read(fd, buf, sizeof(buf)) > 0)
 		; /* what the bridge said when the port came up */
-	hold(bed.gate, true, 10000);
+	bed_hold(bed.gate, true, 10000);
 	CHECK(waitpid(udp_send_start('b', 'i', 400, 4000, 100), &status, 0) > 0 && status == 0, "sender");
 	CHECK(gate_drain(bed.gate, &err) == 0, "%s", err.text);
 	gate_stats(bed.gate, &stats);
 	CHECK(stats.held_in_frames >= 400, "%lu held", (unsigned long)stats.held_in_frames);
-	CHECK(gate_release(bed.gate, set_flag, &done, &err) == 0, "%s", err.text);
+	CHECK(gate_release(bed.gate, bed_flag, &done, &err) == 0, "%s", err.text);
 	loop_for(bed.base, 300);
 	CHECK(!done, "the release says it is done while the guest has not taken the frames");
 	while (!done || next < 400) {
@@ -542,10 +459,10 @@ static void slow_guest_is_not_flooded(void)
 	bed_sh("bridge fdb add 02:00:00:00:00:09 dev vl master static");
 	while (read(fd, buf, sizeof(buf)) > 0)
 		;
-	hold(bed.gate, true, 10000);
+	bed_hold(bed.gate, true, 10000);
 	CHECK(waitpid(udp_send_start('b', 'i', 700, 4000, 1400), &status, 0) > 0 && status == 0, "sender");
 	CHECK(gate_drain(bed.gate, &err) == 0, "%s", err.text);
-	CHECK(gate_release(bed.gate, set_flag, &done, &err) == 0, "%s", err.text);
+	CHECK(gate_release(bed.gate, bed_flag, &done, &err) == 0, "%s", err.text);
 	loop_for(bed.base, 500);
 	gate_stats(bed.gate, &stats);
 	CHECK(!done && stats.reinjected >= 100 && stats.reinjected <= (256 << 10) / 1442 + 2, "%lu of 700 on their way",
@@ -577,13 +494,13 @@ static void vif_goes_away(void)
 
 	bed_guests();
 	bed_up(&bed, "va");
-	hold(bed.gate, true, 10000);
+	bed_hold(bed.gate, true, 10000);
 	udp_start(&s, 'a', 'b', 200, 5000, 100);
 	loop_for(bed.base, 200);
 	bed_sh("ip link del va");
 	CHECK(!gate_link_ready(bed.gate), "a link that is gone is ready");
 	start = now_ns();
-	CHECK(gate_release(bed.gate, set_flag, &done, &err) == 0, "%s", err.text);
+	CHECK(gate_release(bed.gate, bed_flag, &done, &err) == 0, "%s", err.text);
 	loop_until(bed.base, &done);
 	CHECK(now_ns() - start < 2000 * MS, "the release waited %.3f s for a device that is gone",
 	      (double)(now_ns() - start) / 1e9);
@@ -610,6 +527,10 @@ static const struct {
 	{ "paused_guest_gets_all_later", paused_guest_gets_all_later },
 	{ "slow_guest_is_not_flooded", slow_guest_is_not_flooded },
 	{ "vif_goes_away", vif_goes_away },
+	{ "marker_comes_last", marker_comes_last },
+	{ "marker_is_no_frame", marker_is_no_frame },
+	{ "guest_makes_no_markers", guest_makes_no_markers },
+	{ "dead_agent_lets_no_marker_through", dead_agent_lets_no_marker_through },
 };
 
 /* Each in a process of its own, whose namespaces go with it. */

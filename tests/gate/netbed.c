@@ -111,12 +111,21 @@ void bed_link_wait(struct gate *gate)
 	}
 }
 
+static void guest_enter(char guest)
+{
+	char path[32];
+	int fd;
+
+	snprintf(path, sizeof(path), "/run/netns/%c", guest);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	CHECK(fd >= 0 && setns(fd, CLONE_NEWNET) == 0, "%s: %s", path, strerror(errno));
+	close(fd);
+}
+
 /* A child in a guest's namespace; 0 in the child. It dies with its parent's test. */
 static pid_t guest_fork(char guest)
 {
-	char path[32];
 	pid_t pid;
-	int fd;
 
 	fflush(NULL);
 	pid = fork();
@@ -124,11 +133,20 @@ static pid_t guest_fork(char guest)
 	if (pid > 0)
 		return pid;
 	alarm(60);
-	snprintf(path, sizeof(path), "/run/netns/%c", guest);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	CHECK(fd >= 0 && setns(fd, CLONE_NEWNET) == 0, "%s: %s", path, strerror(errno));
-	close(fd);
+	guest_enter(guest);
 	return 0;
+}
+
+int bed_in_guest(char guest, int (*fn)(unsigned short type, const char *device), unsigned short type, const char *device)
+{
+	int home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC), fd;
+
+	CHECK(home >= 0, "/proc/self/ns/net: %s", strerror(errno));
+	guest_enter(guest);
+	fd = fn(type, device);
+	CHECK(setns(home, CLONE_NEWNET) == 0, "setns: %s", strerror(errno));
+	close(home);
+	return fd;
 }
 
 static struct sockaddr_in guest_addr(char guest)

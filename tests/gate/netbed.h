@@ -26,6 +26,8 @@ void bed_enter(void);
 void bed_sh(const char *fmt, ...) __attribute__((format(printf, 1, 2))); /* must succeed */
 void bed_guests(void);
 void bed_link_wait(struct gate *gate);
+/* fn's socket, made in a guest. */
+int bed_in_guest(char guest, int (*fn)(unsigned short type, const char *device), unsigned short type, const char *device);
 
 /* A test's failure: prints and exits 1. */
 void die(const char *fmt, ...) __attribute__((format(printf, 1, 2), noreturn));

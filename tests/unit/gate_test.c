@@ -4,7 +4,8 @@
  *
  * Promises: each direction keeps its order across a hold, frames that arrive
  * during the release too; a hold that lasted too long is told and opens by
- * itself; damaged bytes are refused, whichever byte it is.
+ * itself; damaged bytes are refused, whichever byte it is; a marker arrives
+ * whatever the gate's state, and is neither a frame held nor one for a guest.
  */
 #include "config.h"
 
@@ -20,6 +21,7 @@
 
 #include "agent/gate/driver.h"
 #include "agent/gate/gate.h"
+#include "agent/gate/marker.h"
 #include "agent/gate/queue.h"
 #include "agent/gate/sim.h"
 
@@ -346,6 +348,188 @@ static void injected_failures_are_told(void **state)
 	event_base_free(base);
 }
 
+static const uint8_t mac_a[6] = { 0, 0x16, 0x3e, 0, 0, 1 }, mac_b[6] = { 0, 0x16, 0x3e, 0, 0, 2 };
+
+struct marked {
+	struct bed *bed;
+	unsigned count;
+	uint8_t payload[GATE_MARKER_MAX];
+	size_t size;
+	bool destroy;
+};
+
+static void marked(const void *payload, size_t size, uint64_t at_ns, void *arg)
+{
+	struct marked *m = arg;
+
+	assert_true(at_ns <= gate_now_ns() && at_ns + 1000 * MS > gate_now_ns());
+	m->count++;
+	m->size = size;
+	memcpy(m->payload, payload, size);
+	if (m->destroy) {
+		gate_destroy(m->bed->gate);
+		m->bed->gate = NULL;
+	}
+}
+
+static void marker_frame_is_read_back(void **state)
+{
+	uint8_t frame[GATE_MARKER_FRAME_MAX], payload[GATE_MARKER_MAX];
+	const uint8_t *read;
+	size_t size, got;
+
+	for (size_t i = 0; i < sizeof(payload); i++)
+		payload[i] = (uint8_t)(i + 1);
+	for (size_t n = 0; n <= sizeof(payload); n++) {
+		size = gate_marker_build(frame, mac_a, mac_b, payload, n);
+		assert_true(size >= GATE_MARKER_FRAME_MIN && size <= sizeof(frame));
+		assert_memory_equal(frame, mac_b, 6);
+		assert_memory_equal(frame + 6, mac_a, 6);
+		assert_true(gate_marker_is(frame, size));
+		read = gate_marker_payload(frame, size, &got);
+		assert_int_equal(got, n);
+		assert_memory_equal(read, payload, n);
+	}
+	/* whatever is said or missing, nothing is read beyond the frame */
+	for (size_t cut = 0; cut < size; cut++)
+		if (gate_marker_is(frame, cut))
+			assert_null(gate_marker_payload(frame, cut, &got));
+	assert_false(gate_marker_is(frame, GATE_MARKER_HEAD - 2));
+	frame[GATE_MARKER_HEAD - 1] = GATE_MARKER_MAX + 1;
+	assert_null(gate_marker_payload(frame, sizeof(frame), &got));
+	for (unsigned i = 12; i < GATE_MARKER_HEAD - 1; i++) {
+		frame[i] ^= 1;
+		assert_false(gate_marker_is(frame, size));
+		frame[i] ^= 1;
+	}
+}
+
+static void loop_once(struct bed *bed)
+{
+	event_base_loop(bed->base, EVLOOP_NONBLOCK);
+}
+
+/* Open, held out, held in: it arrives, and nothing else changes. */
+static void marker_is_no_frame(void **state)
+{
+	uint8_t frame[GATE_MARKER_FRAME_MAX];
+	struct bed bed;
+	struct marked m = { .bed = &bed };
+	struct gate_stats stats;
+	struct fm_error err;
+	size_t size = gate_marker_build(frame, mac_a, mac_b, "hello", 5);
+
+	bed_init(&bed, "");
+	assert_true(gate_marks(bed.system));
+	gate_sim_send(bed.gate, GATE_IN, frame, size); /* nobody wants it */
+	gate_on_marker(bed.gate, marked, &m);
+	loop_once(&bed);
+	assert_int_equal(m.count, 0);
+	gate_sim_send(bed.gate, GATE_IN, frame, size);
+	assert_int_equal(m.count, 0); /* from the loop only */
+	loop_once(&bed);
+	assert_int_equal(m.count, 1);
+	assert_int_equal(m.size, 5);
+	assert_memory_equal(m.payload, "hello", 5);
+	assert_int_equal(gate_hold_out(bed.gate, gate_now_ns() + 1000 * MS, &err), 0);
+	assert_int_equal(gate_hold_in(bed.gate, gate_now_ns() + 1000 * MS, &err), 0);
+	for (int i = 0; i < 3; i++)
+		gate_sim_send(bed.gate, GATE_IN, frame, size);
+	gate_sim_send(bed.gate, GATE_OUT, frame, size); /* a guest's own */
+	assert_int_equal(gate_drain(bed.gate, &err), 0);
+	loop_once(&bed);
+	loop_once(&bed);
+	loop_once(&bed);
+	assert_int_equal(m.count, 4);
+	gate_stats(bed.gate, &stats);
+	assert_int_equal(stats.held_in_frames + stats.held_out_frames + stats.dropped, 0);
+	assert_false(gate_expired(bed.gate));
+	frame[GATE_MARKER_HEAD - 1] = 200; /* cut short */
+	gate_sim_send(bed.gate, GATE_IN, frame, size);
+	loop_once(&bed);
+	assert_int_equal(m.count, 4);
+	bed_dispose(&bed);
+}
+
+struct wire {
+	uint8_t frame[GATE_MARKER_FRAME_MAX];
+	unsigned frames, markers;
+};
+
+static void on_wire(void *arg, enum gate_dir dir, const void *frame, size_t size)
+{
+	struct wire *wire = arg;
+
+	wire->frames++;
+	if (dir == GATE_OUT && gate_marker_is(frame, size)) {
+		assert_in_range(size, GATE_MARKER_FRAME_MIN, sizeof(wire->frame));
+		memcpy(wire->frame, frame, size);
+		wire->markers++;
+	}
+}
+
+static void marker_passes_a_shut_gate(void **state)
+{
+	struct bed bed;
+	struct wire wire = { .frames = 0 };
+	struct gate_stats stats;
+	struct fm_error err;
+	const void *payload;
+	size_t size;
+
+	bed_init(&bed, "");
+	gate_sim_receive(bed.gate, on_wire, &wire);
+	assert_int_equal(gate_hold_out(bed.gate, gate_now_ns() + 1000 * MS, &err), 0);
+	send_frames(&bed, GATE_OUT, 3);
+	assert_int_equal(gate_send_marker(bed.gate, mac_a, mac_b, "x", 1, &err), 0);
+	assert_int_equal(wire.frames, 1);
+	assert_int_equal(wire.markers, 1);
+	payload = gate_marker_payload(wire.frame, sizeof(wire.frame), &size);
+	assert_int_equal(size, 1);
+	assert_memory_equal(payload, "x", 1);
+	assert_int_equal(gate_send_marker(bed.gate, mac_a, mac_b, wire.frame, GATE_MARKER_MAX + 1, &err), -1);
+	assert_int_equal(err.code, FM_USAGE);
+	assert_int_equal(gate_drain(bed.gate, &err), 0);
+	gate_stats(bed.gate, &stats);
+	assert_int_equal(stats.held_out_frames, 3);
+	bed_dispose(&bed);
+	bed_init(&bed, "fail=mark");
+	assert_int_equal(gate_send_marker(bed.gate, mac_a, mac_b, "x", 1, &err), -1);
+	bed_dispose(&bed);
+}
+
+/* Whoever hears of a marker may be done with the gate. */
+static void marker_may_end_the_gate(void **state)
+{
+	uint8_t frame[GATE_MARKER_FRAME_MAX];
+	struct bed bed;
+	struct marked m = { .bed = &bed, .destroy = true };
+	size_t size = gate_marker_build(frame, mac_a, mac_b, NULL, 0);
+
+	bed_init(&bed, "");
+	gate_on_marker(bed.gate, marked, &m);
+	for (int i = 0; i < 3; i++)
+		gate_sim_send(bed.gate, GATE_IN, frame, size);
+	for (int i = 0; i < 5; i++)
+		loop_once(&bed);
+	assert_int_equal(m.count, 1);
+	bed_dispose(&bed);
+}
+
+static void none_has_no_markers(void **state)
+{
+	struct event_base *base = event_base_new();
+	struct fm_error err;
+	struct gate_system *system = gate_system_create("none", base, &err);
+	struct gate *gate = gate_create(system, "vif1.0", &err);
+
+	assert_false(gate_marks(system));
+	assert_int_equal(gate_send_marker(gate, mac_a, mac_b, NULL, 0, &err), -1);
+	assert_int_equal(err.code, FM_INCOMPATIBLE);
+	gate_system_destroy(system);
+	event_base_free(base);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -358,6 +542,11 @@ int main(void)
 		cmocka_unit_test(hostile_vnet_header_is_refused),
 		cmocka_unit_test(frames_out_of_bounds_are_not_taken),
 		cmocka_unit_test(injected_failures_are_told),
+		cmocka_unit_test(marker_frame_is_read_back),
+		cmocka_unit_test(marker_is_no_frame),
+		cmocka_unit_test(marker_passes_a_shut_gate),
+		cmocka_unit_test(marker_may_end_the_gate),
+		cmocka_unit_test(none_has_no_markers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
