@@ -9,7 +9,10 @@
 #ifndef FM_RUNNER_CGROUP_H
 #define FM_RUNNER_CGROUP_H
 
-#define CGROUP_JOB "/sys/fs/cgroup/fermata-job"
+#define CGROUP_JOB "fermata-job"
+
+/* Where the cgroups are, /sys/fs/cgroup if not said; the text is the caller's. */
+void cgroup_set_root(const char *path);
 
 /* 0, or -1 where there are none. */
 int cgroup_create(const char *name);
@@ -19,5 +22,14 @@ void cgroup_join(const char *name);
 int cgroup_kill(const char *name);
 /* When nothing is left in it. */
 void cgroup_remove(const char *name);
+
+/* The job's own: made if it is not there yet. 0, or -1. */
+int cgroup_create_job(void);
+/* Stop all of the job's processes where they are, or let them go on: 0, or -1. It takes effect later. */
+int cgroup_freeze(int freeze);
+/* A descriptor (or -1) that has EPOLLPRI when cgroup_is_frozen() may say something else than before. */
+int cgroup_open_events(void);
+/* 1: not one of its processes runs; 0; -1: cannot be read. */
+int cgroup_is_frozen(int events);
 
 #endif

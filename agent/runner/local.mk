@@ -16,6 +16,7 @@ agent_runner_fermata_runner_SOURCES = \
 	$(fermata_runner_protocol) $(fermata_runner_relay) \
 	agent/runner/cgroup.c agent/runner/cgroup.h \
 	agent/runner/connection.c agent/runner/connection.h \
+	agent/runner/freezer.c agent/runner/freezer.h \
 	agent/runner/guest.h agent/runner/guest_identity.c agent/runner/guest_mount.c agent/runner/guest_network.c \
 	agent/runner/job_env.c agent/runner/job_env.h \
 	agent/runner/loop.c agent/runner/loop.h \
@@ -50,7 +51,8 @@ TESTS += tests/runner/runner_test
 EXTRA_DIST += tests/runner/agent.py tests/runner/cutter.py
 
 if HAVE_CMOCKA
-runner_tests = tests/unit/runner_protocol_test tests/unit/runner_spool_test tests/unit/runner_params_test
+runner_tests = tests/unit/runner_protocol_test tests/unit/runner_spool_test tests/unit/runner_params_test \
+	tests/unit/runner_freezer_test
 check_PROGRAMS += $(runner_tests)
 TESTS += $(runner_tests)
 tests_unit_runner_protocol_test_SOURCES = tests/unit/runner_protocol_test.c $(fermata_runner_protocol)
@@ -61,6 +63,10 @@ tests_unit_runner_spool_test_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_runner_spool_test_LDADD = $(CMOCKA_LIBS)
 tests_unit_runner_params_test_SOURCES = tests/unit/runner_params_test.c \
 	agent/runner/job_env.c agent/runner/params.c agent/runner/proof.c agent/runner/xenstore.c
+tests_unit_runner_freezer_test_SOURCES = tests/unit/runner_freezer_test.c \
+	agent/runner/cgroup.c agent/runner/freezer.c agent/runner/loop.c agent/runner/xenstore.c
+tests_unit_runner_freezer_test_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_runner_freezer_test_LDADD = libfermata.la $(CMOCKA_LIBS)
 tests_unit_runner_params_test_CFLAGS = $(AM_CFLAGS) $(JSON_CFLAGS) $(CRYPTO_CFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_runner_params_test_LDADD = libfermata.la $(JSON_LIBS) $(CRYPTO_LIBS) $(CMOCKA_LIBS)
 endif

@@ -24,6 +24,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "agent/runner/freezer.h"
 #include "agent/runner/guest.h"
 #include "agent/runner/rsh.h"
 #include "agent/runner/runner.h"
@@ -53,13 +54,14 @@ static const char usage[] =
 	"  --rsh PATH       fermata-rsh, as the job's programs find it (a link in the run dir)\n"
 	"  --interface IF   the guest's interface (eth0)\n"
 	"  --spool BYTES    kept of each of a task's outputs (8388608)\n"
+	"  --xenstore DEV   the host's word to freeze the job comes from there (/dev/xen/xenbus without --params)\n"
 	"  --guest          set the machine up even when this is not PID 1\n"
 	"  --help           this text\n"
 	"\n"
 	"fermata-runner rsh … is fermata-rsh.\n";
 
 struct options {
-	const char *params, *run_dir, *rsh, *interface;
+	const char *params, *run_dir, *rsh, *interface, *xenstore;
 	size_t spool;
 	bool guest;
 };
@@ -72,7 +74,8 @@ static int parse_options(int argc, char **argv, struct options *options)
 		{ "params", required_argument, NULL, 'p' },    { "run-dir", required_argument, NULL, 'd' },
 		{ "rsh", required_argument, NULL, 'r' },       { "interface", required_argument, NULL, 'i' },
 		{ "spool", required_argument, NULL, 's' },     { "guest", no_argument, NULL, 'g' },
-		{ "help", no_argument, NULL, 'h' },            { NULL, 0, NULL, 0 },
+		{ "xenstore", required_argument, NULL, 'x' },  { "help", no_argument, NULL, 'h' },
+		{ NULL, 0, NULL, 0 },
 	};
 	int c;
 
@@ -84,6 +87,7 @@ static int parse_options(int argc, char **argv, struct options *options)
 		case 'i': options->interface = optarg; break;
 		case 's': options->spool = strtoul(optarg, NULL, 10); break;
 		case 'g': options->guest = true; break;
+		case 'x': options->xenstore = optarg; break;
 		case 'h': fputs(usage, stdout); exit(0);
 		default: fputs(usage, stderr); return -1;
 		}
@@ -234,8 +238,21 @@ static int watch_signals(int *fd, struct fm_error *err)
 
 /* ---- main ------------------------------------------------------------------------------ */
 
+/* A guest without one runs its job all the same; a snapshot of it says so. */
+static struct freezer *watch_for_cuts(const struct options *options)
+{
+	const char *device = options->xenstore ? options->xenstore : options->params ? NULL : XENSTORE_DEVICE;
+	struct fm_error err;
+	struct freezer *freezer = device ? freezer_create(runner.loop, device, &err) : NULL;
+
+	if (device && !freezer)
+		fm_warning("the job cannot be frozen for a cut: %s", err.text);
+	return freezer;
+}
+
 static int serve(const struct options *options, struct fm_error *err)
 {
+	struct freezer *freezer;
 	struct server *server;
 	int signals, rc;
 
@@ -247,11 +264,13 @@ static int serve(const struct options *options, struct fm_error *err)
 	server = server_create(&runner, err);
 	if (!server)
 		return -1;
+	freezer = watch_for_cuts(options);
 	fm_info("job=%u rank=%u of %zu ready, port %u", runner.params.job, runner.params.rank,
 		runner.params.node_count, runner.params.port);
 	rc = loop_run(runner.loop);
 	if (rc)
 		fm_fail(err, FM_FAILED, "epoll: %s", strerror(errno));
+	freezer_destroy(freezer);
 	server_destroy(server);
 	return rc;
 }
