@@ -73,6 +73,10 @@ static struct json_object *manifest_entry(const struct cutter *c)
 	}
 	fm_json_set_double(o, "stop_ms", c->stopped_ms);
 	fm_json_set_int(o, "suspended_at_ns", c->suspended_ns);
+	if (c->rest) {
+		json_object_object_foreach(c->rest, key, value)
+			json_object_object_add(o, key, json_object_get(value));
+	}
 	return o;
 }
 
@@ -223,6 +227,7 @@ static void cutter_free(struct cutter *c)
 		event_free(c->lease);
 	free(c->dir);
 	free(c->frames);
+	json_object_put(c->rest);
 	free(c);
 }
 

@@ -45,6 +45,21 @@ static void take_saved(struct cutter *c, struct json_object *o)
 	snprintf(c->stream.sha256, sizeof(c->stream.sha256), "%s", fm_json_string_or(o, "sha256", ""));
 }
 
+/* What the manifest tells of the worker's cut. */
+static void take_rest(struct cutter *c, struct json_object *o)
+{
+	static const char *const keys[] = { "frozen", "quiet", "freeze_ms", "quiet_ms", "suspend_ms", "copy_ms" };
+
+	json_object_put(c->rest);
+	c->rest = json_object_new_object();
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+		struct json_object *value = json_object_object_get(o, keys[i]);
+
+		if (value)
+			json_object_object_add(c->rest, keys[i], json_object_get(value));
+	}
+}
+
 static void on_save_event(struct worker *w, const char *event, struct json_object *o, void *arg)
 {
 	struct cutter *c = arg;
@@ -58,6 +73,7 @@ static void on_save_event(struct worker *w, const char *event, struct json_objec
 	} else if (strcmp(event, "cut") == 0) {
 		c->suspend_ns = fm_json_int_or(o, "suspend_ns", 0);
 		c->suspended_ns = fm_json_int_or(o, "suspended_ns", 0);
+		take_rest(c, o);
 		cutter_tell(c, MEMBER_EV_CUT);
 	} else if (strcmp(event, "released") == 0) {
 		c->stopped_ms = json_object_get_double(json_object_object_get(o, "stopped_ms"));

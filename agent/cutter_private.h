@@ -27,6 +27,7 @@ struct cutter {
 	bool live;
 	int64_t raw_bytes, suspend_ns, suspended_ns;
 	double stopped_ms;
+	struct json_object *rest; /* how the guest came to rest: keys of the manifest */
 	struct store_file stream, held;
 	struct gate_stats stats;
 	int64_t lease_ms;

@@ -40,6 +40,27 @@ static struct json_object *cut_part(const struct manifest_facts *f)
 	return o;
 }
 
+/* What is less than it should be with one member: "key" is not so. */
+static void member_notes(struct json_object *array, unsigned rank, struct json_object *member)
+{
+	static const struct {
+		const char *key, *text;
+	} notes[] = {
+		{ "live", "stood still while it was copied: a PV guest cannot run meanwhile" },
+		{ "frozen", "was not frozen by its runner: what its processes send in a restore before the network is "
+			    "connected is lost" },
+		{ "quiet", "may have had frames under way between itself and its network device: a restore may lose some" },
+	};
+	char text[192];
+
+	for (size_t i = 0; i < sizeof(notes) / sizeof(notes[0]); i++) {
+		if (fm_json_bool_or(member, notes[i].key, true))
+			continue;
+		snprintf(text, sizeof(text), "member %u %s", rank, notes[i].text);
+		json_object_array_add(array, json_object_new_string(text));
+	}
+}
+
 static struct json_object *notes(const struct manifest_facts *f)
 {
 	struct json_object *array = json_object_new_array();
@@ -47,14 +68,8 @@ static struct json_object *notes(const struct manifest_facts *f)
 	if (strcmp(f->job->agent->conf.gate, "none") == 0)
 		json_object_array_add(array, json_object_new_string(
 			"Gate=none: the network was not held; messages under way at the cut may be lost or doubled"));
-	for (unsigned i = 0; i < f->job->spec.node_count; i++) {
-		char text[96];
-
-		if (fm_json_bool_or(f->members[i], "live", true))
-			continue;
-		snprintf(text, sizeof(text), "member %u stood still while it was copied: a PV guest cannot run meanwhile", i);
-		json_object_array_add(array, json_object_new_string(text));
-	}
+	for (unsigned i = 0; i < f->job->spec.node_count; i++)
+		member_notes(array, i, f->members[i]);
 	return array;
 }
 

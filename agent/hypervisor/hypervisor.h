@@ -97,6 +97,14 @@ enum save_verdict {
 	SAVE_ABORT,   /* undo, return an error */
 };
 
+/* What a cut was like. Times in ms; together they are the stop up to where the state is out of the domain. */
+struct save_cut {
+	int64_t suspend_ns, suspended_ns; /* CLOCK_REALTIME: when the stop began, and when the domain stood still */
+	bool frozen; /* the job's processes inside stood still before it did: a restore loses nothing they send */
+	bool quiet;  /* nothing was under way between the domain and its network devices */
+	double freeze_ms, quiet_ms, suspend_ms, copy_ms;
+};
+
 /* How a save talks with whoever leads it.  All run in the caller's thread. */
 struct save_calls {
 	/* Everything that can go on beforehand is done and repeated until the cut.
@@ -108,8 +116,8 @@ struct save_calls {
 	enum save_verdict (*hold)(int timeout_ms, void *data);
 	/* The domain is suspended and all of its state is in the stream or in this
 	 * process's memory.  Blocks until SAVE_RELEASE or SAVE_ABORT; both resume. */
-	enum save_verdict (*cut)(int64_t suspend_ns, int64_t suspended_ns, void *data);
-	/* The domain runs again; milliseconds since the suspension was asked for. */
+	enum save_verdict (*cut)(const struct save_cut *cut, void *data);
+	/* The domain runs again; milliseconds since the stop began. */
 	void (*released)(double stopped_ms, void *data);
 	/* The one broken promise: it could not be resumed. save() then returns -1. */
 	void (*stuck)(const char *why, void *data);
@@ -145,13 +153,16 @@ struct hypervisor_ops {
 		    struct fm_error *err);
 
 	/* Build a domain from the stream read from fd and leave it paused under
-	 * spec->name. FM_CORRUPT: the stream makes no sense. Nothing is left
+	 * spec->name, the job's processes inside frozen until thaw(). FM_CORRUPT: the stream makes no sense. Nothing is left
 	 * behind by a failure. */
 	int (*restore)(struct hypervisor *hv, const struct domain_spec *spec, int fd,
 		       struct domain_info *info_r, struct fm_error *err);
 
 	/* Let a paused domain run. FM_NOT_FOUND. */
 	int (*release)(struct hypervisor *hv, const char *name, struct fm_error *err);
+
+	/* Let the job's processes inside a restored domain go on. FM_NOT_FOUND. */
+	int (*thaw)(struct hypervisor *hv, const char *name, struct fm_error *err);
 
 	/* Remove the domain in whatever state it is and wait until it is gone.
 	 * None there is no error (*existed_r false). */

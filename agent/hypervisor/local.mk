@@ -4,6 +4,7 @@ noinst_LTLIBRARIES += libhypervisor.la
 libhypervisor_la_SOURCES = \
 	agent/hypervisor/deaths.c agent/hypervisor/deaths.h \
 	agent/hypervisor/hypervisor.c agent/hypervisor/hypervisor.h \
+	agent/hypervisor/netback.c agent/hypervisor/netback.h \
 	agent/hypervisor/sim.c agent/hypervisor/sim.h \
 	agent/hypervisor/sim_inject.c \
 	agent/hypervisor/sim_state.c \
@@ -17,8 +18,18 @@ xen_sources = \
 	agent/hypervisor/xen_build.c \
 	agent/hypervisor/xen_config.c \
 	agent/hypervisor/xen_log.c \
+	agent/hypervisor/xen_quiesce.c \
 	agent/hypervisor/xen_save.c \
 	agent/hypervisor/xen_store.c
+
+if HAVE_CMOCKA
+check_PROGRAMS += tests/unit/netback_test
+TESTS += tests/unit/netback_test
+tests_unit_netback_test_SOURCES = tests/unit/netback_test.c
+tests_unit_netback_test_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_netback_test_LDADD = libhypervisor.la libfermata.la $(CMOCKA_LIBS)
+endif
+
 if WITH_XEN
 libhypervisor_la_SOURCES += $(xen_sources)
 else

@@ -102,6 +102,7 @@ static int sim_restore(struct hypervisor *hv, const struct domain_spec *spec, in
 	if (exists(hv, spec->name))
 		return fm_fail(err, FM_BUSY, "it exists already");
 	r = sim_stream_read(&d, fd, err);
+	d.frozen = true;
 	if (r == 0)
 		r = settle(hv, &d, spec, err);
 	*info_r = d.info;
@@ -121,6 +122,21 @@ static int sim_release(struct hypervisor *hv, const char *name, struct fm_error 
 		r = fm_fail(err, FM_FAILED, "it is %s, not paused", domain_state_name(d.info.state));
 	if (r == 0)
 		r = sim_turn(hv, &d, DOMAIN_RUNNING, err);
+	sim_dispose(&d);
+	return r;
+}
+
+static int sim_thaw(struct hypervisor *hv, const char *name, struct fm_error *err)
+{
+	struct sim_domain d;
+	int r;
+
+	if (sim_inject(hv, name, "thaw", err) < 0)
+		return -1;
+	r = sim_load(hv, name, &d, err);
+	d.frozen = false;
+	if (r == 0)
+		r = sim_store(hv, &d, err);
 	sim_dispose(&d);
 	return r;
 }
@@ -156,19 +172,20 @@ static int sim_resume(struct hypervisor *hv, const char *name, bool *was_suspend
 static int cut(struct hypervisor *hv, struct sim_domain *d, int fd, const struct save_calls *calls,
 	       struct fm_error *err)
 {
-	int64_t asked = hypervisor_now_ns(), stopped;
+	struct save_cut about = { .suspend_ns = hypervisor_now_ns(), .quiet = true };
 	enum save_verdict verdict = SAVE_ABORT;
 	struct fm_error resume_err;
 	int r;
 
+	about.frozen = sim_inject(hv, d->info.name, "save.freeze", err) == 0;
 	if (sim_inject(hv, d->info.name, "save.suspend", err) < 0 || sim_turn(hv, d, DOMAIN_SUSPENDED, err) < 0)
 		return -1;
-	stopped = hypervisor_now_ns();
+	about.suspended_ns = hypervisor_now_ns();
 	r = sim_stream_end(d, fd, err);
 	if (r == 0)
 		r = sim_inject(hv, d->info.name, "save.suspended", err);
 	if (r == 0)
-		verdict = calls->cut(asked, stopped, calls->data);
+		verdict = calls->cut(&about, calls->data);
 	if (sim_inject(hv, d->info.name, "save.resume", &resume_err) < 0 ||
 	    sim_turn(hv, d, DOMAIN_RUNNING, &resume_err) < 0) {
 		calls->stuck(resume_err.text, calls->data);
@@ -178,7 +195,7 @@ static int cut(struct hypervisor *hv, struct sim_domain *d, int fd, const struct
 		return -1;
 	if (verdict != SAVE_RELEASE)
 		return 1;
-	calls->released((double)(hypervisor_now_ns() - asked) / 1e6, calls->data);
+	calls->released((double)(hypervisor_now_ns() - about.suspend_ns) / 1e6, calls->data);
 	return sim_inject(hv, d->info.name, "save.end", err);
 }
 
@@ -309,6 +326,7 @@ const struct hypervisor_ops sim_ops = {
 	.save = sim_save,
 	.restore = sim_restore,
 	.release = sim_release,
+	.thaw = sim_thaw,
 	.destroy = sim_destroy,
 	.resume = sim_resume,
 	.list = sim_list,

@@ -37,6 +37,7 @@ struct sim_domain {
 	uint64_t seed;
 	int64_t ran_ns;   /* the domain's own clock, up to since_ns */
 	int64_t since_ns; /* CLOCK_REALTIME of the last change of state */
+	bool frozen;      /* the job's processes inside: from a restore until it is thawed */
 	struct json_object *vifs;   /* as in the request */
 	struct json_object *params; /* {key: text} */
 };
@@ -66,9 +67,10 @@ int sim_stream_read(struct sim_domain *d, int fd, struct fm_error *err);
  *
  *	[NAME/]SLOT=delay:MS | fail[:TEXT] | kill
  *
- * SLOT: create restore release destroy resume list watch save.begin save.armed
- * save.suspend save.suspended save.resume save.end, in the worker; lead.STATE
- * and member.STATE, in the agent (agent/cut_inject.h).  kill: SIGKILL to this
+ * SLOT: create restore release thaw destroy resume list watch save.begin save.armed
+ * save.freeze (failing: a guest whose runner does not answer) save.suspend
+ * save.suspended save.resume save.end, in the worker; lead.STATE, member.STATE and
+ * guest.STAGE, in the agent (agent/cut_inject.h, guest.h).  kill: SIGKILL to this
  * process.  The first entry that matches counts.
  */
 int sim_inject(struct hypervisor *hv, const char *name, const char *slot, struct fm_error *err);

@@ -40,6 +40,7 @@ struct json_object *sim_to_json(const struct sim_domain *d)
 	fm_json_set_int(o, "seed", (int64_t)d->seed);
 	fm_json_set_int(o, "ran_ns", d->ran_ns);
 	fm_json_set_int(o, "since_ns", d->since_ns);
+	fm_json_set_bool(o, "frozen", d->frozen);
 	json_object_object_add(o, "vifs", json_object_get(d->vifs));
 	json_object_object_add(o, "params", json_object_get(d->params));
 	return o;
@@ -84,6 +85,7 @@ int sim_from_json(struct sim_domain *d, struct json_object *o, struct fm_error *
 	d->info.domid = (uint32_t)domid;
 	d->memory_kib = (uint64_t)memory_kib;
 	d->seed = (uint64_t)seed;
+	d->frozen = fm_json_bool_or(o, "frozen", false);
 	d->vifs = json_object_get(vifs);
 	d->params = json_object_get(json_object_object_get(o, "params"));
 	name_ports(d);

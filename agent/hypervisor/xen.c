@@ -218,6 +218,8 @@ static int resume_locked(struct hypervisor *hv, const char *name, bool *was_susp
 	if (xen_find(hv, name, &domid, err) < 0)
 		return -1;
 	xen_suspend_cancel(hv, domid);
+	if (xen_thaw_domain(hv, domid, err) < 0)
+		return -1;
 	while ((state = xen_state_of(hv, domid)) == DOMAIN_RUNNING && xen_mono_ns() < until)
 		xen_changes_wait(hv, -1, RESUME_STEP_MS);
 	if (state < 0)
@@ -288,6 +290,7 @@ const struct hypervisor_ops xen_ops = {
 	.save = xen_save,
 	.restore = xen_restore,
 	.release = xen_release,
+	.thaw = xen_thaw,
 	.destroy = xen_destroy,
 	.resume = xen_resume,
 	.list = xen_list,

@@ -53,6 +53,16 @@ int xen_changes_watch(struct hypervisor *hv, struct fm_error *err); /* domains c
 /* Until one comes or goes: 1 when stop_fd (or -1) is readable, 0. */
 int xen_changes_wait(struct hypervisor *hv, int stop_fd, int timeout_ms);
 
+/* xen_quiesce.c: around a cut, see there. begin: before it, so that the stop is short. */
+struct xen_quiesce;
+struct xen_quiesce *xen_quiesce_begin(struct hypervisor *hv, uint32_t domid, const char *name, struct fm_error *err);
+void xen_quiesce_end(struct xen_quiesce *q); /* NULL is fine */
+void xen_quiesce_before(struct xen_quiesce *q, struct save_cut *cut); /* suspending it */
+void xen_quiesce_after(struct xen_quiesce *q, struct save_cut *cut);
+int xen_freeze_restored(struct hypervisor *hv, uint32_t domid, struct fm_error *err);
+int xen_thaw_domain(struct hypervisor *hv, uint32_t domid, struct fm_error *err);
+int xen_thaw(struct hypervisor *hv, const char *name, struct fm_error *err);
+
 /* The slots that live in files of their own. */
 int xen_create(struct hypervisor *hv, const struct domain_spec *spec, struct domain_info *info_r,
 	       struct fm_error *err);

@@ -22,10 +22,11 @@ static int check_free(struct hypervisor *hv, const char *name, struct fm_error *
 }
 
 /* Built and paused: tell it who it is before it runs. */
-static int settle(struct hypervisor *hv, uint32_t domid, const struct domain_spec *spec,
+static int settle(struct hypervisor *hv, uint32_t domid, const struct domain_spec *spec, bool restored,
 		  struct domain_info *info_r, struct fm_error *err)
 {
-	if (xen_params_write(hv, domid, spec, err) == 0 && xen_info(hv, domid, spec->name, info_r, err) == 0)
+	if (xen_params_write(hv, domid, spec, err) == 0 &&
+	    (!restored || xen_freeze_restored(hv, domid, err) == 0) && xen_info(hv, domid, spec->name, info_r, err) == 0)
 		return 0;
 	libxl_domain_destroy(hv->ctx, domid, NULL);
 	return -1;
@@ -48,7 +49,7 @@ int xen_create(struct hypervisor *hv, const struct domain_spec *spec, struct dom
 	if (r == 0 && libxl_domain_create_new(hv->ctx, &config, &domid, NULL, NULL))
 		r = xen_fail(hv, err, FM_FAILED, "libxl");
 	libxl_domain_config_dispose(&config);
-	return r < 0 ? -1 : settle(hv, domid, spec, info_r, err);
+	return r < 0 ? -1 : settle(hv, domid, spec, false, info_r, err);
 }
 
 static int restore_stream(struct hypervisor *hv, libxl_domain_config *config, int fd, uint32_t *domid_r,
@@ -89,7 +90,7 @@ int xen_restore(struct hypervisor *hv, const struct domain_spec *spec, int fd, s
 	if (r == 0)
 		r = restore_stream(hv, &config, fd, &domid, err);
 	libxl_domain_config_dispose(&config);
-	return r < 0 ? -1 : settle(hv, domid, spec, info_r, err);
+	return r < 0 ? -1 : settle(hv, domid, spec, true, info_r, err);
 }
 
 /* By name, or, when it has none (half built, half torn down), by its UUID. */

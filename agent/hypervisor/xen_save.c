@@ -5,8 +5,8 @@
  * PVH, live:
  *	xc_domain_save ─▶ first pass, rounds of what got dirty ─▶ armed
  *	   policy() waits for the word between rounds, the guest runs
- *	cut ─▶ suspend() ─▶ last dirty pages, registers ─▶ xc_domain_save returns
- *	   ─▶ cut() tells, waits ─▶ resume ─▶ released
+ *	cut ─▶ suspend(): freeze, quiet, suspend, quiet (xen_quiesce.c) ─▶ last dirty pages,
+ *	   registers ─▶ xc_domain_save returns ─▶ cut() tells, waits ─▶ thaw, resume ─▶ released
  * PV, whose dirty pages Debian's Xen cannot log: all of it between suspend()
  * and cut().
  *
@@ -27,6 +27,7 @@
 #include "agent/hypervisor/xl_file.h"
 #include "common/cleanup.h"
 #include "common/io.h"
+#include "common/log.h"
 
 /* Between two rounds of the hold: short, so that little is left for the cut; longer
  * the longer it takes, since each round lengthens the stream. */
@@ -50,8 +51,9 @@ struct xen_saver {
 	bool torn;         /* dirty logging was off at the cut */
 	int suspend_rc;    /* of libxl, negative: failed */
 	bool suspend_tried;
-	int64_t suspend_ns, suspended_ns; /* CLOCK_REALTIME */
-	int64_t suspend_mono_ns;
+	struct xen_quiesce *quiesce;
+	struct save_cut cut;
+	int64_t suspend_mono_ns, suspended_mono_ns;
 };
 
 /* While dirty logging is on, switching it on is EINVAL. */
@@ -65,14 +67,20 @@ static bool dirty_log_is_on(struct xen_saver *s)
 static int on_suspend(void *data)
 {
 	struct xen_saver *s = data;
+	int64_t begun;
 
 	s->suspend_tried = true;
 	s->suspend_mono_ns = xen_mono_ns();
-	s->suspend_ns = hypervisor_now_ns();
+	s->cut.suspend_ns = hypervisor_now_ns();
+	xen_quiesce_before(s->quiesce, &s->cut);
+	begun = xen_mono_ns();
 	s->suspend_rc = libxl_domain_suspend_only(s->hv->ctx, s->domid, NULL);
-	s->suspended_ns = hypervisor_now_ns();
+	s->suspended_mono_ns = xen_mono_ns();
+	s->cut.suspended_ns = hypervisor_now_ns();
+	s->cut.suspend_ms = (double)(s->suspended_mono_ns - begun) / 1e6;
 	if (s->suspend_rc)
 		return 0;
+	xen_quiesce_after(s->quiesce, &s->cut);
 	/* A busy guest may have taken its time: is the cut still wanted? */
 	s->aborted = s->calls->hold(0, s->calls->data) == SAVE_ABORT;
 	if (s->aborted)
@@ -191,6 +199,8 @@ static int run_again(struct xen_saver *s)
 
 	if (s->suspend_rc)
 		xen_suspend_cancel(s->hv, s->domid); /* not that it follows later */
+	if (xen_thaw_domain(s->hv, s->domid, &err) < 0)
+		fm_warning("domain=%u %s: its processes stand still a while longer", s->domid, err.text);
 	for (int i = 0; i < RESUME_TRIES; i++) {
 		if (xen_state_of(s->hv, s->domid) != DOMAIN_SUSPENDED)
 			return 0;
@@ -207,7 +217,8 @@ static int save_domain(struct xen_saver *s, int fd, struct fm_error *err)
 
 	if (r == 0)
 		r = copy_state(s, fd, err);
-	if (r == 0 && s->calls->cut(s->suspend_ns, s->suspended_ns, s->calls->data) != SAVE_RELEASE)
+	s->cut.copy_ms = (double)(xen_mono_ns() - s->suspended_mono_ns) / 1e6;
+	if (r == 0 && s->calls->cut(&s->cut, s->calls->data) != SAVE_RELEASE)
 		r = 1;
 	if (s->suspend_tried && run_again(s) < 0)
 		return fm_fail(err, FM_FAILED, "it is left suspended");
@@ -249,7 +260,9 @@ int xen_save(struct hypervisor *hv, const char *name, int fd, const struct save_
 	s.xch = xc_interface_open(hv->log, hv->log, 0);
 	if (!s.xch)
 		return xen_fail(hv, err, FM_FAILED, "cannot open the hypervisor interface");
-	r = save_domain(&s, fd, err);
+	s.quiesce = xen_quiesce_begin(hv, s.domid, name, err);
+	r = s.quiesce ? save_domain(&s, fd, err) : -1;
+	xen_quiesce_end(s.quiesce);
 	xc_interface_close(s.xch);
 	return r;
 }

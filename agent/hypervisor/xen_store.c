@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * xen_store.c - what goes through xenstore: the guest's params, a pending
- * suspend request, and the news that a domain came or went.
+ * xen_store.c - what goes through xenstore: the guest's params, the keys of its
+ * freezer (xen_quiesce.c uses them), a pending suspend request, and the news that a domain came or went.
  *
  * A xenstore message holds 4096 bytes with its path, so a long value goes into
  * several nodes: fermata/<key>, fermata/<key>-1, fermata/<key>-2, …  A reader
@@ -22,16 +22,21 @@
 #define CHUNK ((size_t)3072)
 #define CHUNKS_MAX 256
 
-static int write_node(struct hypervisor *hv, uint32_t domid, const char *path, const char *value, size_t size,
-		      struct fm_error *err)
+static int write_node_for(struct hypervisor *hv, uint32_t domid, unsigned allowed, const char *path,
+			  const char *value, size_t size, struct fm_error *err)
 {
-	struct xs_permissions perms[2] = { { .id = 0, .perms = XS_PERM_NONE },
-					   { .id = domid, .perms = XS_PERM_READ } };
+	struct xs_permissions perms[2] = { { .id = 0, .perms = XS_PERM_NONE }, { .id = domid, .perms = allowed } };
 
 	if (!xs_write(hv->xs, XBT_NULL, path, value, (unsigned)size) ||
 	    !xs_set_permissions(hv->xs, XBT_NULL, path, perms, 2))
 		return fm_fail(err, FM_FAILED, "xenstore %s: %s", path, strerror(errno));
 	return 0;
+}
+
+static int write_node(struct hypervisor *hv, uint32_t domid, const char *path, const char *value, size_t size,
+		      struct fm_error *err)
+{
+	return write_node_for(hv, domid, XS_PERM_READ, path, value, size, err);
 }
 
 static int write_param(struct hypervisor *hv, uint32_t domid, const char *folder, const struct domain_param *p,
@@ -55,6 +60,19 @@ static int write_param(struct hypervisor *hv, uint32_t domid, const char *folder
 	return 0;
 }
 
+/* The two keys of the runner's freezer: an order, and its answer. */
+static int write_freezer(struct hypervisor *hv, uint32_t domid, const char *folder, struct fm_error *err)
+{
+	FM_AUTO_FREE char *order = fm_format("%s/freeze", folder);
+	FM_AUTO_FREE char *answer = fm_format("%s/frozen", folder);
+
+	if (!order || !answer)
+		return fm_fail(err, FM_FAILED, "out of memory");
+	if (write_node(hv, domid, order, "", 0, err) < 0)
+		return -1;
+	return write_node_for(hv, domid, XS_PERM_READ | XS_PERM_WRITE, answer, "", 0, err);
+}
+
 int xen_params_write(struct hypervisor *hv, uint32_t domid, const struct domain_spec *spec,
 		     struct fm_error *err)
 {
@@ -69,7 +87,7 @@ int xen_params_write(struct hypervisor *hv, uint32_t domid, const struct domain_
 	for (unsigned i = 0; i < spec->param_count; i++)
 		if (write_param(hv, domid, folder, &spec->params[i], err) < 0)
 			return -1;
-	return 0;
+	return write_freezer(hv, domid, folder, err);
 }
 
 void xen_suspend_cancel(struct hypervisor *hv, uint32_t domid)

@@ -91,6 +91,12 @@ static const struct schema member_fields[] = {
 	{ .key = "held", .kind = SCHEMA_OBJECT, .optional = true, .fields = held_fields },
 	MS("stop_ms"),
 	INT("suspended_at_ns", 0, INT64_MAX - 1),
+	{ .key = "frozen", .kind = SCHEMA_BOOL, .optional = true },
+	{ .key = "quiet", .kind = SCHEMA_BOOL, .optional = true },
+	{ .key = "freeze_ms", .kind = SCHEMA_NUMBER, .optional = true, .min = 0, .max = YEARS_100_S * 1000 },
+	{ .key = "quiet_ms", .kind = SCHEMA_NUMBER, .optional = true, .min = 0, .max = YEARS_100_S * 1000 },
+	{ .key = "suspend_ms", .kind = SCHEMA_NUMBER, .optional = true, .min = 0, .max = YEARS_100_S * 1000 },
+	{ .key = "copy_ms", .kind = SCHEMA_NUMBER, .optional = true, .min = 0, .max = YEARS_100_S * 1000 },
 	END,
 };
 static const struct schema member_element = OBJECT("", member_fields);

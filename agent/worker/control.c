@@ -192,7 +192,10 @@ static enum command parse_command(struct control *c, struct json_object *o)
 	static const struct {
 		const char *word;
 		enum command command;
-	} words[] = { { "cut", COMMAND_CUT }, { "release", COMMAND_RELEASE }, { "abort", COMMAND_ABORT } };
+	} words[] = { { "cut", COMMAND_CUT },
+		      { "release", COMMAND_RELEASE },
+		      { "thaw", COMMAND_THAW },
+		      { "abort", COMMAND_ABORT } };
 	const char *word = fm_json_string_or(o, "cmd", "");
 
 	for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++)

@@ -23,6 +23,7 @@ enum command {
 	COMMAND_NONE, /* nothing said in time */
 	COMMAND_CUT,
 	COMMAND_RELEASE,
+	COMMAND_THAW,
 	COMMAND_ABORT,
 	COMMAND_BAD, /* not understood: control.why says what */
 	COMMAND_END, /* the agent is gone, or SIGTERM, SIGINT, SIGHUP: control.why says which */

@@ -24,30 +24,46 @@ static void undo_new(struct worker *w, const char *why)
 		fm_err("domain=%s left behind (%s): %s", w->request->domain.name, why, err.text);
 }
 
-int operation_hold_new(struct worker *w, const char *event, const struct domain_info *info, struct fm_error *err)
+/* One order, the one that is awaited: 0; anything else undoes the domain: 1 as told, -1. */
+static int await_order(struct worker *w, enum command wanted,
+		       int (*obey)(struct hypervisor *hv, const char *name, struct fm_error *err), struct fm_error *err)
+{
+	const char *name = w->request->domain.name;
+	enum command command = control_wait(w->control, -1, -1);
+
+	if (command == wanted && obey(w->hv, name, err) == 0)
+		return 0;
+	undo_new(w, "told to undo");
+	if (command == wanted)
+		return fm_context(err, "cannot %s domain %s", wanted == COMMAND_THAW ? "thaw" : "start", name);
+	if (command == COMMAND_ABORT) {
+		control_event(w->control, "aborted", NULL);
+		return 1;
+	}
+	return fm_fail(err, command == COMMAND_END ? FM_FAILED : FM_USAGE, "domain %s removed: %s", name,
+		       command == COMMAND_END || command == COMMAND_BAD ? w->control->why : "a command out of turn");
+}
+
+int operation_hold_new(struct worker *w, const char *event, const struct domain_info *info, bool restored,
+		       struct fm_error *err)
 {
 	struct json_object *fields = json_object_new_object();
-	enum command command;
+	int r;
 
 	if (fields) {
 		fm_json_set_int(fields, "domid", info->domid);
 		json_object_object_add(fields, "vifs", vif_names(info));
 	}
 	control_event(w->control, event, fields);
-	command = control_wait(w->control, -1, -1);
-	if (command == COMMAND_RELEASE && w->ops->release(w->hv, w->request->domain.name, err) == 0) {
+	r = await_order(w, COMMAND_RELEASE, w->ops->release, err);
+	if (r == 0)
 		control_event(w->control, "running", NULL);
-		return 0;
-	}
-	undo_new(w, "told to undo");
-	if (command == COMMAND_RELEASE)
-		return fm_context(err, "cannot start domain %s", w->request->domain.name);
-	if (command == COMMAND_ABORT) {
-		control_event(w->control, "aborted", NULL);
-		return 0;
-	}
-	return fm_fail(err, command == COMMAND_END ? FM_FAILED : FM_USAGE, "domain %s removed: %s",
-		       w->request->domain.name, command == COMMAND_CUT ? "cut makes no sense here" : w->control->why);
+	if (r != 0 || !restored)
+		return r < 0 ? -1 : 0;
+	r = await_order(w, COMMAND_THAW, w->ops->thaw, err);
+	if (r == 0)
+		control_event(w->control, "thawed", NULL);
+	return r < 0 ? -1 : 0;
 }
 
 static int create(struct worker *w, struct fm_error *err)
@@ -56,7 +72,7 @@ static int create(struct worker *w, struct fm_error *err)
 
 	if (w->ops->create(w->hv, &w->request->domain, &info, err) < 0)
 		return fm_context(err, "cannot create domain %s", w->request->domain.name);
-	return operation_hold_new(w, "created", &info, err);
+	return operation_hold_new(w, "created", &info, false, err);
 }
 
 static int destroy(struct worker *w, struct fm_error *err)

@@ -21,7 +21,8 @@ int worker_run(struct worker *w, struct fm_error *err);
 int operation_save(struct worker *w, struct fm_error *err);
 int operation_restore(struct worker *w, struct fm_error *err);
 
-/* A domain that was built waits for its order: release, or anything else and it goes. */
-int operation_hold_new(struct worker *w, const char *event, const struct domain_info *info, struct fm_error *err);
+/* A domain that was built waits for its orders: release, and then, when it was restored, thaw; anything else and it goes. */
+int operation_hold_new(struct worker *w, const char *event, const struct domain_info *info, bool restored,
+		       struct fm_error *err);
 
 #endif

@@ -105,5 +105,5 @@ int operation_restore(struct worker *w, struct fm_error *err)
 	stream_reader_close(r.reader);
 	if (result < 0)
 		return fm_context(err, "cannot restore domain %s", w->request->domain.name);
-	return operation_hold_new(w, "restored", &info, err);
+	return operation_hold_new(w, "restored", &info, true, err);
 }

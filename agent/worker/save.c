@@ -124,7 +124,7 @@ static enum save_verdict on_hold(int timeout_ms, void *data)
 	return SAVE_ABORT;
 }
 
-static enum save_verdict on_cut(int64_t suspend_ns, int64_t suspended_ns, void *data)
+static enum save_verdict on_cut(const struct save_cut *cut, void *data)
 {
 	struct save *s = data;
 	struct json_object *fields = json_object_new_object();
@@ -132,8 +132,14 @@ static enum save_verdict on_cut(int64_t suspend_ns, int64_t suspended_ns, void *
 
 	s->phase = PHASE_WAIT;
 	if (fields) {
-		fm_json_set_int(fields, "suspend_ns", suspend_ns);
-		fm_json_set_int(fields, "suspended_ns", suspended_ns);
+		fm_json_set_int(fields, "suspend_ns", cut->suspend_ns);
+		fm_json_set_int(fields, "suspended_ns", cut->suspended_ns);
+		fm_json_set_bool(fields, "frozen", cut->frozen);
+		fm_json_set_bool(fields, "quiet", cut->quiet);
+		fm_json_set_double(fields, "freeze_ms", cut->freeze_ms);
+		fm_json_set_double(fields, "quiet_ms", cut->quiet_ms);
+		fm_json_set_double(fields, "suspend_ms", cut->suspend_ms);
+		fm_json_set_double(fields, "copy_ms", cut->copy_ms);
 	}
 	control_event(s->worker->control, "cut", fields);
 	command = control_wait(s->worker->control, (int)s->worker->request->stop_max_ms, -1);

@@ -98,6 +98,7 @@ static void expect_cut(struct worker_process *w)
 
 	assert_true(asked > INT64_C(1600000000000000000));
 	assert_true(fm_json_int_or(o, "suspended_ns", 0) >= asked);
+	assert_true(fm_json_bool_or(o, "frozen", false) && fm_json_bool_or(o, "quiet", false));
 }
 
 /* One save with nothing wrong. */
@@ -144,6 +145,9 @@ static void test_save_and_restore(void **state)
 	expect_state(f, "fm-2-0", "paused");
 	say(&w, "release");
 	worker_expect(&w, "running");
+	expect_state(f, "fm-2-0", "running");
+	say(&w, "thaw");
+	worker_expect(&w, "thawed");
 	worker_end(&w, 0);
 	expect_state(f, "fm-2-0", "running");
 }
@@ -411,6 +415,14 @@ static void test_restore_undone(void **state)
 	worker_expect(&w, "restored");
 	break_off(&w, BY_EOF);
 	expect_state(f, "fm-2-0", NULL);
+	for (enum breaking how = BY_ABORT; how <= BY_BAD_LINE; how++) { /* it runs, and is not thawed yet */
+		start_restore(f, &w, "fm-2-0");
+		worker_expect(&w, "restored");
+		say(&w, "release");
+		worker_expect(&w, "running");
+		break_off(&w, how);
+		expect_state(f, "fm-2-0", NULL);
+	}
 	start_restore(f, &w, "fm-1-0");
 	worker_expect_error(&w, FM_BUSY, "exists already");
 	worker_end(&w, 1);
