@@ -19,7 +19,7 @@
 
 #define TELL_MS 60000 /* how long an abort or the end of a guest is repeated to a peer that is not there */
 
-enum group_state { GROUP_PLANNING, GROUP_WAITING, GROUP_RELEASING, GROUP_RUNNING, GROUP_ABORTED };
+enum group_state { GROUP_PLANNING, GROUP_WAITING, GROUP_RELEASING, GROUP_OPENING, GROUP_RUNNING, GROUP_ABORTED };
 
 struct group {
 	struct job *job;
@@ -27,14 +27,14 @@ struct group {
 	struct task *task;
 	struct fence *fence;
 	struct event *deadline;
-	bool *ready;
-	unsigned ready_count, running_count;
-	struct release *releases; /* under way */
+	bool *done; /* by rank: with the step that `state` waits for */
+	unsigned done_count;
+	struct order *orders; /* under way */
 };
 
-/* One member's release. */
-struct release {
-	struct release *next;
+/* One member's release, or opening. */
+struct order {
+	struct order *next;
 	struct group *group;
 	struct call *call;
 	unsigned rank;
@@ -113,14 +113,14 @@ static void tell_all(struct job *job, const struct fm_error *error, bool ended, 
 				     letter(job, error, ended), TELL_MS, NULL, NULL);
 }
 
-static void drop_releases(struct group *group)
+static void drop_orders(struct group *group)
 {
-	while (group->releases) {
-		struct release *r = group->releases;
+	while (group->orders) {
+		struct order *o = group->orders;
 
-		group->releases = r->next;
-		peer_cancel(r->call);
-		free(r);
+		group->orders = o->next;
+		peer_cancel(o->call);
+		free(o);
 	}
 }
 
@@ -135,7 +135,7 @@ static void group_abort(struct group *group, const struct fm_error *error)
 	event_del(group->deadline);
 	task_cancel(fm_steal_ptr(&group->task));
 	fence_cancel(fm_steal_ptr(&group->fence));
-	drop_releases(group);
+	drop_orders(group);
 	fm_warning("%s the group is given up: %s", job_tag(job), why.text);
 	tell_all(job, &why, false, 0);
 	guest_abort(job, &why);
@@ -151,13 +151,28 @@ static void group_is_running(struct group *group)
 	job_wake(group->job);
 }
 
-static void one_runs(struct group *group)
+static void order_all(struct group *group, enum group_state state);
+
+/* A member is done with the step; true when all are. */
+static bool one_done(struct group *group, unsigned rank)
 {
-	if (group->state == GROUP_RELEASING && ++group->running_count == group->job->spec.node_count)
+	if (group->done[rank])
+		return false;
+	group->done[rank] = true;
+	return ++group->done_count == group->job->spec.node_count;
+}
+
+static void order_done(struct group *group, unsigned rank)
+{
+	if (!one_done(group, rank))
+		return;
+	if (group->state == GROUP_RELEASING && group->job->restored_from.job)
+		order_all(group, GROUP_OPENING);
+	else if (group->state == GROUP_RELEASING || group->state == GROUP_OPENING)
 		group_is_running(group);
 }
 
-static void on_own_released(struct job *job, const struct fm_error *error, void *arg)
+static void on_own_done(struct job *job, const struct fm_error *error, void *arg)
 {
 	(void)arg;
 	if (!job->group)
@@ -165,50 +180,58 @@ static void on_own_released(struct job *job, const struct fm_error *error, void 
 	if (error)
 		group_abort(job->group, error);
 	else
-		one_runs(job->group);
+		order_done(job->group, 0);
 }
 
-static void on_released(struct json_object *reply, const struct fm_error *error, void *arg)
+static void on_done(struct json_object *reply, const struct fm_error *error, void *arg)
 {
-	struct release *r = arg;
-	struct group *group = r->group;
+	struct order *o = arg;
+	struct group *group = o->group;
+	unsigned rank = o->rank;
 	struct fm_error err;
 
 	(void)reply;
-	for (struct release **at = &group->releases; *at; at = &(*at)->next)
-		if (*at == r) {
-			*at = r->next;
+	for (struct order **at = &group->orders; *at; at = &(*at)->next)
+		if (*at == o) {
+			*at = o->next;
 			break;
 		}
-	if (error) {
-		err = *error;
-		if (!strstr(err.text, "member "))
-			fm_context(&err, "member %u (%s)", r->rank, group->job->spec.nodes[r->rank]);
-		group_abort(group, &err);
-	} else {
-		one_runs(group);
+	free(o);
+	if (!error) {
+		order_done(group, rank);
+		return;
 	}
-	free(r);
+	err = *error;
+	if (!strstr(err.text, "member "))
+		fm_context(&err, "member %u (%s)", rank, group->job->spec.nodes[rank]);
+	group_abort(group, &err);
 }
 
-static void release_all(struct group *group)
+/* To all at once; order_done() when each has done it. */
+static void order_all(struct group *group, enum group_state state)
 {
 	struct job *job = group->job;
 	FM_AUTO_JSON struct json_object *body = letter(job, NULL, false);
+	const char *what = state == GROUP_RELEASING ? "release" : "open";
 	char path[64];
 
-	group->state = GROUP_RELEASING;
+	group->state = state;
+	group->done_count = 0;
+	memset(group->done, 0, job->spec.node_count * sizeof(*group->done));
 	for (unsigned i = 1; i < job->spec.node_count; i++) {
-		struct release *r = calloc(1, sizeof(*r));
+		struct order *o = calloc(1, sizeof(*o));
 
-		if (!r)
+		if (!o)
 			abort();
-		*r = (struct release){ .next = group->releases, .group = group, .rank = i };
-		group->releases = r;
-		r->call = peer_call(job->agent->peers, job->spec.nodes[i], "POST", path_of(job, "release", path),
-				    body, job->agent->conf.create_timeout_ms, on_released, r);
+		*o = (struct order){ .next = group->orders, .group = group, .rank = i };
+		group->orders = o;
+		o->call = peer_call(job->agent->peers, job->spec.nodes[i], "POST", path_of(job, what, path), body,
+				    job->agent->conf.create_timeout_ms, on_done, o);
 	}
-	guest_release(job, on_own_released, NULL);
+	if (state == GROUP_RELEASING)
+		guest_release(job, on_own_done, NULL);
+	else
+		guest_open(job, on_own_done, NULL);
 }
 
 /* ---- on the lead ----------------------------------------------------------------- */
@@ -225,10 +248,8 @@ void group_report(struct job *job, unsigned rank, const struct fm_error *error)
 		/* A job that lost one of its machines would wait for it for ever. */
 		snapshot_stop(job, error);
 		group_abort(group, error);
-	} else if (!group->ready[rank] && group->state <= GROUP_WAITING) {
-		group->ready[rank] = true;
-		if (++group->ready_count == job->spec.node_count)
-			release_all(group);
+	} else if (group->state <= GROUP_WAITING && one_done(group, rank)) {
+		order_all(group, GROUP_RELEASING);
 	}
 }
 
@@ -236,15 +257,19 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg)
 {
 	struct group *group = arg;
 	const struct job *job = group->job;
+	const char *step = "ready";
 	struct fm_error err;
 	unsigned late = 0;
 
 	(void)fd, (void)what;
-	while (late + 1 < job->spec.node_count && group->ready[late])
+	while (late + 1 < job->spec.node_count && group->done[late])
 		late++;
+	if (group->state == GROUP_OPENING || (group->state == GROUP_RELEASING && !job->restored_from.job))
+		step = "running";
+	else if (group->state == GROUP_RELEASING)
+		step = "linked to the network";
 	fm_fail(&err, FM_TIMEOUT, "member %u (%s) was not %s within CreateTimeout (%lld s)", late,
-		job->spec.nodes[late], group->state == GROUP_RELEASING ? "running" : "ready",
-		(long long)job->agent->conf.create_timeout_ms / 1000);
+		job->spec.nodes[late], step, (long long)job->agent->conf.create_timeout_ms / 1000);
 	group_abort(group, &err);
 }
 
@@ -320,7 +345,7 @@ static struct group *group_new(struct job *job)
 {
 	struct group *group = calloc(1, sizeof(*group));
 
-	if (!group || !(group->ready = calloc(job->spec.node_count, sizeof(*group->ready))) ||
+	if (!group || !(group->done = calloc(job->spec.node_count, sizeof(*group->done))) ||
 	    !(group->deadline = evtimer_new(job->agent->base, on_deadline, group)))
 		abort(); /* a handful of bytes */
 	group->job = job;
@@ -361,9 +386,9 @@ void group_destroy(struct job *job)
 	job->group = NULL;
 	task_cancel(group->task);
 	fence_cancel(group->fence);
-	drop_releases(group);
+	drop_orders(group);
 	event_free(group->deadline);
-	free(group->ready);
+	free(group->done);
 	free(group);
 }
 

@@ -4,12 +4,15 @@
  *
  * On the lead:
  *
- *	planning, fencing ──▶ waiting ──all ready──▶ releasing ──all run──▶ running
- *	     └──────────┴── one failed, or late ──┴──▶ aborted
+ *	planning, fencing ──▶ waiting ──all ready──▶ releasing ─────────all run──▶ running
+ *	     │                   │                      └─all linked──▶ opening ─all run─┘
+ *	     └───────────────────┴── one failed, or late ──┴───────────────┴──▶ aborted
  *
  * A member reports `ready` (created and answering, or restored, paused and
- * closed); only when all have does the lead let any restored one run.  Once
- * aborted every member is destroyed and says whose fault it was.  `running` ends
+ * closed); only when all have does the lead let any restored one run.  A restored
+ * one then waits, frozen behind its gate, until its link is up; only when all
+ * links are does the lead have any gate opened: what one gives back must find the
+ * others' ports.  Once aborted every member is destroyed and says whose fault it was.  `running` ends
  * the same way when a guest dies: a parallel job would wait for it for ever.
  */
 #ifndef FM_GROUP_H

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/cut_inject.h"
 #include "agent/cutter.h"
 #include "agent/group.h"
 #include "agent/peers.h"
@@ -151,7 +152,8 @@ void guest_fail(struct guest *g, const struct fm_error *why)
 	static const char *const steps[] = {
 		[GUEST_PLANNING] = "asking the lead for the plan", [GUEST_PREPARING] = "preparing",
 		[GUEST_BUILDING] = "building the VM", [GUEST_STARTING] = "starting the VM",
-		[GUEST_LINKING] = "waiting for the VM's network", [GUEST_REINJECTING] = "giving back the held frames",
+		[GUEST_LINKING] = "waiting for the VM's network", [GUEST_LINKED] = "waiting for the others' networks",
+		[GUEST_REINJECTING] = "giving back the held frames", [GUEST_THAWING] = "letting the job go on",
 		[GUEST_PROBING] = "waiting for the runner in the VM", [GUEST_READY] = "waiting for the group",
 	};
 	struct job *job = g->job;
@@ -264,10 +266,34 @@ void guest_on_timer(evutil_socket_t fd, short what, void *arg)
 
 /* ---- the group's word ----------------------------------------------------------- */
 
+int guest_enter(struct guest *g, enum guest_stage stage)
+{
+	static const char *const names[] = {
+		[GUEST_STARTING] = "starting", [GUEST_LINKING] = "linking", [GUEST_LINKED] = "linked",
+		[GUEST_REINJECTING] = "reinjecting", [GUEST_THAWING] = "thawing", [GUEST_PROBING] = "probing",
+	};
+	struct fm_error err;
+
+	g->stage = stage;
+	fm_debug("%s guest %s", job_tag(g->job), names[stage]);
+	if (cut_inject(g->job, "guest", names[stage], &err) == 0)
+		return 0;
+	guest_fail(g, &err);
+	return -1;
+}
+
 void guest_ready(struct guest *g)
 {
 	g->stage = GUEST_READY;
 	group_tell(g->job, NULL);
+}
+
+void guest_linked(struct guest *g)
+{
+	if (g->died.code)
+		guest_fail(g, &g->died);
+	else if (guest_enter(g, GUEST_LINKED) == 0)
+		settle(g, NULL);
 }
 
 void guest_running(struct guest *g)
@@ -286,19 +312,41 @@ void guest_running(struct guest *g)
 	call_done(job, done, arg, NULL);
 }
 
+/* What is not the moment for an order. */
+static void refuse(struct job *job, guest_done done, void *arg, const char *what)
+{
+	struct fm_error err;
+
+	fm_fail(&err, FM_FAILED, "member %u (%s) is %s, not ready to be %s", job->rank, job->agent->conf.node_name,
+		job_state_name(job->state), what);
+	call_done(job, done, arg, job->error.code ? &job->error : &err);
+}
+
+void guest_open(struct job *job, guest_done done, void *arg)
+{
+	struct guest *g = job->guest;
+
+	if (job->state == JOB_RUNNING) { /* told twice */
+		call_done(job, done, arg, NULL);
+	} else if (!g || g->stage != GUEST_LINKED || g->released) {
+		refuse(job, done, arg, "opened");
+	} else {
+		g->released = done;
+		g->released_arg = arg;
+		guest_reinject(g);
+	}
+}
+
 void guest_release(struct job *job, guest_done done, void *arg)
 {
 	struct guest *g = job->guest;
-	struct fm_error err;
 
 	if (job->state == JOB_RUNNING) { /* told twice */
 		call_done(job, done, arg, NULL);
 		return;
 	}
 	if (!g || g->stage != GUEST_READY || g->released) {
-		fm_fail(&err, FM_FAILED, "member %u (%s) is %s, not ready to be released", job->rank,
-			job->agent->conf.node_name, job_state_name(job->state));
-		call_done(job, done, arg, job->error.code ? &job->error : &err);
+		refuse(job, done, arg, "released");
 		return;
 	}
 	g->released = done;

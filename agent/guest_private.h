@@ -14,7 +14,9 @@ enum guest_stage {
 	GUEST_BUILDING,
 	GUEST_STARTING,
 	GUEST_LINKING,
+	GUEST_LINKED, /* waits for the group's word */
 	GUEST_REINJECTING,
+	GUEST_THAWING,
 	GUEST_PROBING,
 	GUEST_READY,
 	GUEST_UNDOING,
@@ -36,7 +38,7 @@ struct guest {
 	bool told; /* the failure is the lead's word, not this member's */
 	int probe_fd;
 	struct event *probe;
-	guest_done released, destroyed;
+	guest_done released, destroyed; /* released: of the group's order that is followed */
 	void *released_arg, *destroyed_arg;
 };
 
@@ -46,14 +48,18 @@ void guest_on_deadline(evutil_socket_t fd, short what, void *arg);
 void guest_on_timer(evutil_socket_t fd, short what, void *arg);
 
 void guest_fail(struct guest *g, const struct fm_error *why);
+/* It has got there; -1: a test had it fail. */
+int guest_enter(struct guest *g, enum guest_stage stage);
 void guest_ready(struct guest *g);
+void guest_linked(struct guest *g);
 void guest_running(struct guest *g);
 void guest_undone(struct guest *g);
 
 /* guest_steps.c */
 void guest_prepare(struct guest *g);
-void guest_let_run(struct guest *g);   /* a held one: unpause, and so on up to running */
+void guest_let_run(struct guest *g);   /* a held one: unpause, and so on up to linked */
 void guest_poll_link(struct guest *g);
+void guest_reinject(struct guest *g);  /* a linked one, and so on up to running */
 void guest_probe(struct guest *g);
 void guest_stop_probe(struct guest *g);
 

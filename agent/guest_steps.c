@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "agent/cut_inject.h"
 #include "agent/guest_private.h"
 #include "agent/plan.h"
 
@@ -19,6 +20,8 @@
 #define PROBE_TRY_S 2
 
 static void start_build(struct guest *g);
+static void start_probe(struct guest *g);
+static void on_started(struct guest *g);
 
 /* ---- prepare ------------------------------------------------------------------- */
 
@@ -158,7 +161,9 @@ static void on_build_event(struct worker *w, const char *event, struct json_obje
 	if (g->stage == GUEST_BUILDING && (strcmp(event, "created") == 0 || strcmp(event, "restored") == 0))
 		on_built(g, o);
 	else if (g->stage == GUEST_STARTING && strcmp(event, "running") == 0)
-		guest_poll_link(g);
+		on_started(g);
+	else if (g->stage == GUEST_THAWING && strcmp(event, "thawed") == 0)
+		start_probe(g);
 }
 
 static void on_build_ended(struct worker *w, const struct fm_error *error, void *arg)
@@ -172,7 +177,7 @@ static void on_build_ended(struct worker *w, const struct fm_error *error, void 
 		guest_undone(g);
 	} else if (!error && g->died.code) {
 		guest_fail(g, &g->died);
-	} else if (g->stage <= GUEST_STARTING || (g->stage == GUEST_READY && g->job->state == JOB_HELD)) {
+	} else if (g->stage <= GUEST_THAWING || (g->stage == GUEST_READY && g->job->state == JOB_HELD)) {
 		if (!error)
 			fm_fail(&err, FM_FAILED, "the worker ended before its time");
 		guest_fail(g, error ? error : &err);
@@ -197,8 +202,23 @@ static void start_build(struct guest *g)
 
 void guest_let_run(struct guest *g)
 {
-	g->stage = GUEST_STARTING;
-	worker_command(g->worker, "release");
+	if (guest_enter(g, GUEST_STARTING) == 0)
+		worker_command(g->worker, "release");
+}
+
+static void start_probe(struct guest *g)
+{
+	if (guest_enter(g, GUEST_PROBING) == 0)
+		guest_probe(g);
+}
+
+/* A new guest's job begins when its runner is asked to; a restored one's is there, and waits for the link. */
+static void on_started(struct guest *g)
+{
+	if (!g->job->restored_from.job)
+		start_probe(g);
+	else if (guest_enter(g, GUEST_LINKING) == 0)
+		guest_poll_link(g);
 }
 
 /* done() of a gate that is gone is never called; that of a guest that is, finds none. */
@@ -208,28 +228,26 @@ static void on_reinjected(void *arg)
 
 	if (!job->guest || job->guest->stage != GUEST_REINJECTING)
 		return;
-	job->guest->stage = GUEST_PROBING;
-	guest_probe(job->guest);
+	if (guest_enter(job->guest, GUEST_THAWING) == 0)
+		worker_command(job->guest->worker, "thaw");
 }
 
 /* A restored guest is deaf until its frontend has reconnected. */
 void guest_poll_link(struct guest *g)
 {
-	struct job *job = g->job;
+	struct fm_error ignored;
+
+	if (gate_link_ready(g->job->gate) && cut_inject(g->job, "guest", "link", &ignored) == 0)
+		guest_linked(g);
+	else
+		guest_set_timer(g->timer, LINK_POLL_MS);
+}
+
+void guest_reinject(struct guest *g)
+{
 	struct fm_error err;
 
-	if (!job->restored_from.job) {
-		g->stage = GUEST_PROBING;
-		guest_probe(g);
-		return;
-	}
-	g->stage = GUEST_LINKING;
-	if (!gate_link_ready(job->gate)) {
-		guest_set_timer(g->timer, LINK_POLL_MS);
-		return;
-	}
-	g->stage = GUEST_REINJECTING;
-	if (gate_release(job->gate, on_reinjected, job, &err))
+	if (guest_enter(g, GUEST_REINJECTING) == 0 && gate_release(g->job->gate, on_reinjected, g->job, &err))
 		guest_fail(g, &err);
 }
 

@@ -31,6 +31,7 @@ static const struct route {
 	{ "GET", "/v1/jobs/", "/plan", 'J', ROOT, route_plan },
 	{ "POST", "/v1/jobs/", "/ready", 'J', ROOT, route_ready },
 	{ "POST", "/v1/jobs/", "/release", 'J', ROOT, route_release },
+	{ "POST", "/v1/jobs/", "/open", 'J', ROOT, route_open },
 	{ "POST", "/v1/jobs/", "/abort", 'J', ROOT, route_abort },
 	{ "POST", "/v1/jobs/", "/fence", 'J', ROOT, route_fence },
 	{ "POST", "/v1/jobs/", "/cut", 'J', ROOT, route_cut },

@@ -26,6 +26,7 @@ void route_attach(struct request *req, const struct fm_snapshot_id *id);
 void route_plan(struct request *req, const struct fm_snapshot_id *id);
 void route_ready(struct request *req, const struct fm_snapshot_id *id);
 void route_release(struct request *req, const struct fm_snapshot_id *id);
+void route_open(struct request *req, const struct fm_snapshot_id *id);
 void route_fence(struct request *req, const struct fm_snapshot_id *id);
 void route_abort(struct request *req, const struct fm_snapshot_id *id);
 

@@ -259,6 +259,14 @@ void route_release(struct request *req, const struct fm_snapshot_id *id)
 		guest_release(job, on_guest_released, req);
 }
 
+void route_open(struct request *req, const struct fm_snapshot_id *id)
+{
+	struct job *job = addressee(req, id);
+
+	if (job)
+		guest_open(job, on_guest_released, req);
+}
+
 void route_abort(struct request *req, const struct fm_snapshot_id *id)
 {
 	struct job *job = addressee(req, id);

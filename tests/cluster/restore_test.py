@@ -220,5 +220,132 @@ def killed_while_restoring():
             none_left(c, 53, [1, 2])
 
 
+def saved_group(c, job):
+    c.put(job, [1, 2, 3])
+    c.snapshot(job, 1)
+    c.delete(job, [1, 2, 3])
+
+
+def frozen(c, i, name):
+    return c.node(i).domain(name)["frozen"]
+
+
+@test
+def not_at_rest():
+    """a member whose runner does not answer at the cut: the snapshot is whole and says so"""
+    with Cluster(2) as c:
+        c.put(58, [1, 2])
+        whole = c.snapshot(58, 1)
+        assert all(m["frozen"] and m["quiet"] for m in whole["members"]) and not whole["notes"], whole
+        c.node(2).inject("save.freeze=fail")
+        s = c.snapshot(58, 1)
+        assert [m["frozen"] for m in s["members"]] == [True, False], s
+        assert [n for n in s["notes"] if n.startswith("member 1 was not frozen")], s["notes"]
+
+
+@test
+def linked_together():
+    """a link that is late: the others run behind shut gates, their jobs frozen, until it is there"""
+    with Cluster(3) as c:
+        saved_group(c, 60)
+        c.node(2).inject("guest.link=fail")
+        put = c.pool.submit(c.put, 61, [1, 2, 3], restart_from="60")
+        for rank, i in enumerate((1, 2, 3)):
+            wait_for("member %d to run" % rank, lambda: c.node(i).state("fm-61-%d" % rank) == "running")
+        wait_for("member 2 linked", lambda: "guest linked" in c.node(3).tail(100000))
+        assert "guest linked" not in c.node(2).tail(100000) and "guest reinjecting" not in c.node(3).tail(100000)
+        for rank, i in enumerate((1, 2, 3)):
+            assert frozen(c, i, "fm-61-%d" % rank) and state(c, i, 61) == "held", (i, state(c, i, 61))
+        refused(8, c.begin, 61, 1)
+        c.node(2).inject("")
+        put.result()
+        c.all_run(61, [1, 2, 3])
+        for rank, i in enumerate((1, 2, 3)):
+            assert not frozen(c, i, "fm-61-%d" % rank)
+            text = c.node(i).tail(100000)
+            order = [text.rindex("guest " + s) for s in ("linking", "linked", "reinjecting", "thawing", "probing")]
+            assert order == sorted(order), order
+
+
+@test
+def never_linked():
+    """a member that never links: named, the group given up, nothing left"""
+    with Cluster(3, CreateTimeout="3s") as c:
+        saved_group(c, 62)
+        c.node(3).inject("guest.link=fail")
+        all_refuse(c, 63, [1, 2, 3], 7, "member 2 (n3)", "not linked to the network", restart_from="62")
+
+
+STAGES = ("starting", "linking", "linked", "reinjecting", "thawing", "probing")
+
+
+@test
+def fails_at_each_step():
+    """a failure at each step after the release, on the lead or another: all end, the member is named"""
+    with Cluster(3) as c:
+        saved_group(c, 64)
+        job = 65
+        for i, stage in [(2, s) for s in STAGES] + [(1, "linked"), (1, "reinjecting"), (1, "thawing")]:
+            c.node(i).inject("guest.%s=fail:struck at %s" % (stage, stage))
+            r = c.put_each(job, [1, 2, 3], restart_from="64")
+            assert all(isinstance(x, Refused) for x in r) or stage in ("reinjecting", "thawing", "probing"), (stage, r)
+            assert isinstance(r[i - 1], Refused), (stage, r)
+            for x in r:
+                if isinstance(x, Refused):
+                    assert "member %d (n%d)" % (i - 1, i) in x.text and "struck at " + stage in x.text, x
+            none_left(c, job, [1, 2, 3])
+            c.node(i).inject("")
+            job += 1
+        for slot in ("thaw=fail:not warm enough", "thaw=kill"):
+            c.node(2).inject(slot)
+            r = c.put_each(job, [1, 2, 3], restart_from="64")
+            assert isinstance(r[1], Refused) and "member 1 (n2)" in r[1].text, r
+            none_left(c, job, [1, 2, 3])
+            c.node(2).inject("")
+            job += 1
+        c.put(job, [1, 2, 3], restart_from="64")
+
+
+@test
+def delayed_at_each_step():
+    """an agent that is slow at every step: it takes longer, no more"""
+    with Cluster(3) as c:
+        saved_group(c, 80)
+        c.node(2).inject("\n".join("guest.%s=delay:150" % s for s in STAGES))
+        c.put(81, [1, 2, 3], restart_from="80")
+        c.all_run(81, [1, 2, 3])
+        assert not frozen(c, 2, "fm-81-1")
+
+
+@test
+def killed_at_each_step():
+    """an agent that dies at a step: the group is given up, also when it was the lead's; the next restore works"""
+    with Cluster(3) as c:
+        saved_group(c, 82)
+        job = 83
+        for i, stage in ((2, "linking"), (2, "linked"), (2, "thawing"), (1, "linked"), (1, "reinjecting")):
+            c.node(i).inject("guest.%s=kill" % stage)
+            puts = [c.pool.submit(put_one, c, n, job) for n in (1, 2, 3)]
+            wait_for("the agent's end", lambda: c.node(i).process.poll() is not None)
+            c.node(i).inject("")
+            c.node(i).start()
+            for n, p in enumerate(puts, 1):
+                r = p.result()
+                if n == i or (stage in ("reinjecting", "thawing") and isinstance(r, dict)):
+                    continue  # nobody to answer; or it ran already, and ends with the others
+                assert isinstance(r, Refused) and "member %d (n%d)" % (i - 1, i) in r.text, (stage, n, r)
+            none_left(c, job, [1, 2, 3])
+            c.delete(job, [1, 2, 3])
+            job += 1
+        c.put(job, [1, 2, 3], restart_from="82")
+
+
+def put_one(c, i, job):
+    try:
+        return c.node(i).call("PUT", "/v1/jobs/%d/member" % job, c.spec(job, [1, 2, 3], restart_from="82"))
+    except Exception as e:  # the agent that is killed answers nobody
+        return e
+
+
 if __name__ == "__main__":
     main()
