@@ -8,4 +8,5 @@ tests_unit_common_test_CFLAGS = $(AM_CFLAGS) $(JSON_CFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_common_test_LDADD = libfermata.la $(JSON_LIBS) $(CMOCKA_LIBS)
 endif
 include tests/lab/local.mk
+include tests/model/local.mk
 include tests/slurm/local.mk
