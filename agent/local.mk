@@ -43,7 +43,13 @@ cluster_tests = \
 	tests/cluster/abort_test.py \
 	tests/cluster/daemon_test.py \
 	tests/cluster/group_test.py \
+	tests/cluster/network_test.py \
 	tests/cluster/restore_test.py
 dist_check_SCRIPTS += $(cluster_tests)
 TESTS += $(cluster_tests)
-EXTRA_DIST += tests/cluster/cluster.py
+EXTRA_DIST += tests/cluster/cluster.py tests/cluster/network.py
+
+# The process behind a simulated domain.
+check_PROGRAMS += tests/cluster/sim_guest
+tests_cluster_sim_guest_CFLAGS = $(AM_CFLAGS) $(JSON_CFLAGS)
+tests_cluster_sim_guest_LDADD = $(JSON_LIBS)

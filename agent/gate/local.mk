@@ -8,7 +8,10 @@ libgate_la_SOURCES = \
 	agent/gate/none.c \
 	agent/gate/queue.c agent/gate/queue.h \
 	agent/gate/release.c \
-	agent/gate/sim.c agent/gate/sim.h
+	agent/gate/sim.c agent/gate/sim.h \
+	agent/gate/sim_link.c \
+	agent/gate/sim_net.c agent/gate/sim_net.h \
+	agent/gate/sim_private.h
 libgate_la_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS) $(CRYPTO_CFLAGS) $(BPF_CFLAGS)
 libgate_la_LIBADD = libfermata.la $(EVENT_LIBS) $(CRYPTO_LIBS)
 libgate_la_LDFLAGS = $(AM_LDFLAGS)

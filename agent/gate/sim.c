@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * sim.c - a gate without a network (sim.h): what is captured waits in a list.
+ * sim.c - a gate without a kernel (sim.h): what is captured waits in a list.
  */
 #include "config.h"
 
@@ -14,12 +14,19 @@
 #include "common/cleanup.h"
 #include "driver.h"
 #include "marker.h"
+#include "sim_net.h"
 
 #define SIM_FRAME_SIZE 64
 
 struct sim_conf {
 	unsigned frames, full, unready;
-	char fail[16];
+	char fail[16], leak[8], network[256];
+};
+
+/* struct gate_system's state */
+struct sim_system {
+	struct sim_conf conf;
+	struct sim_net *net; /* NULL: none */
 };
 
 struct sim_side {
@@ -31,6 +38,8 @@ struct sim_side {
 struct sim_port {
 	struct gate *gate;
 	const struct sim_conf *conf;
+	struct sim_net *net;
+	struct sim_link *link; /* NULL: no guest behind it */
 	struct sim_side side[GATE_DIRS];
 	unsigned full, unready, serial;
 	uint64_t lost, leaked;
@@ -44,7 +53,8 @@ static int sim_parse(struct sim_conf *conf, char *text, struct fm_error *err)
 
 	for (char *word = strtok_r(text, ",", &save); word; word = strtok_r(NULL, ",", &save)) {
 		if (sscanf(word, "frames=%u", &conf->frames) != 1 && sscanf(word, "full=%u", &conf->full) != 1 &&
-		    sscanf(word, "unready=%u", &conf->unready) != 1 && sscanf(word, "fail=%15s", conf->fail) != 1)
+		    sscanf(word, "unready=%u", &conf->unready) != 1 && sscanf(word, "fail=%15s", conf->fail) != 1 &&
+		    sscanf(word, "leak=%7s", conf->leak) != 1 && sscanf(word, "network=%255s", conf->network) != 1)
 			return fm_fail(err, FM_USAGE, "FERMATA_GATE_SIM: '%s' is not understood", word);
 	}
 	return 0;
@@ -61,24 +71,33 @@ static int sim_setup(struct gate_system *system, struct fm_error *err)
 {
 	const char *env = getenv("FERMATA_GATE_SIM");
 	FM_AUTO_FREE char *text = strdup(env ? env : "");
-	FM_AUTO_FREE struct sim_conf *conf = calloc(1, sizeof(*conf));
+	FM_AUTO_FREE struct sim_system *sim = calloc(1, sizeof(*sim));
 
-	if (!text || !conf)
+	if (!text || !sim)
 		return fm_fail(err, FM_FAILED, "no memory");
-	if (sim_parse(conf, text, err) < 0 || sim_fails(conf, "setup", err) < 0)
+	if (sim_parse(&sim->conf, text, err) < 0 || sim_fails(&sim->conf, "setup", err) < 0)
 		return -1;
-	system->state = fm_steal_ptr(&conf);
+	if (*sim->conf.network) {
+		sim->net = sim_net_create(sim->conf.network, system->base, err);
+		if (!sim->net)
+			return -1;
+	}
+	system->state = fm_steal_ptr(&sim);
 	return 0;
 }
 
 static void sim_teardown(struct gate_system *system)
 {
-	free(system->state);
+	struct sim_system *sim = system->state;
+
+	sim_net_destroy(sim->net);
+	free(sim);
 }
 
 static void *sim_attach(struct gate *gate, struct fm_error *err)
 {
-	const struct sim_conf *conf = gate->system->state;
+	const struct sim_system *sim = gate->system->state;
+	const struct sim_conf *conf = &sim->conf;
 	struct sim_port *port;
 
 	if (sim_fails(conf, "attach", err) < 0)
@@ -90,10 +109,15 @@ static void *sim_attach(struct gate *gate, struct fm_error *err)
 	}
 	port->gate = gate;
 	port->conf = conf;
+	port->net = sim->net;
 	port->full = conf->full;
 	port->unready = conf->unready;
 	for (int dir = 0; dir < GATE_DIRS; dir++)
 		gate_queue_init(&port->side[dir].captured);
+	if (sim->net && sim_link_open(sim->net, gate, &port->link, err) < 0) {
+		free(port);
+		return NULL;
+	}
 	return port;
 }
 
@@ -101,6 +125,8 @@ static void sim_detach(void *p)
 {
 	struct sim_port *port = p;
 
+	if (port->link)
+		sim_link_close(port->link);
 	for (int dir = 0; dir < GATE_DIRS; dir++)
 		gate_queue_clear(&port->side[dir].captured);
 	free(port);
@@ -125,6 +151,9 @@ static int sim_shut(void *p, enum gate_dir dir, uint64_t deadline_ns, struct fm_
 
 	if (sim_fails(port->conf, dir == GATE_OUT ? "out" : "in", err) < 0)
 		return -1;
+	/* what waits for the guest has not reached it */
+	if (!was_shut && dir == GATE_IN && port->link && strcmp(port->conf->leak, "in") != 0)
+		sim_link_take_back(port->link, &side->captured);
 	side->shut = true;
 	side->deadline_ns = deadline_ns;
 	if (!was_shut && deadline_ns != 0)
@@ -134,9 +163,15 @@ static int sim_shut(void *p, enum gate_dir dir, uint64_t deadline_ns, struct fm_
 
 static unsigned sim_fetch(void *p, enum gate_dir dir, struct gate_queue *queue, unsigned max)
 {
-	struct sim_side *side = &((struct sim_port *)p)->side[dir];
-	unsigned n = (unsigned)side->captured.frames;
+	struct sim_port *port = p;
+	struct sim_side *side = &port->side[dir];
+	unsigned n;
 
+	if (port->link && dir == GATE_OUT)
+		sim_link_read(port->link);
+	if (port->link && dir == GATE_IN)
+		sim_net_read(port->net);
+	n = (unsigned)side->captured.frames;
 	gate_queue_append(queue, &side->captured);
 	return n;
 }
@@ -154,6 +189,10 @@ static void sim_pass(struct sim_port *port, enum gate_dir dir, const void *frame
 {
 	if (port->passed)
 		port->passed(port->passed_arg, dir, frame, size);
+	if (port->link && dir == GATE_OUT)
+		sim_link_send(port->link, frame, size);
+	if (port->link && dir == GATE_IN)
+		sim_link_deliver(port->link, frame, size);
 }
 
 static enum gate_given sim_give(void *p, enum gate_dir dir, const struct gate_frame *frame)
@@ -164,6 +203,8 @@ static enum gate_given sim_give(void *p, enum gate_dir dir, const struct gate_fr
 		port->full--;
 		return GATE_LATER;
 	}
+	if (dir == GATE_IN && port->link)
+		return sim_link_offer(port->link, frame->data, frame->size) ? GATE_GIVEN : GATE_LATER;
 	sim_pass(port, dir, frame->data, frame->size);
 	return GATE_GIVEN;
 }
@@ -211,6 +252,10 @@ void gate_sim_send(struct gate *gate, enum gate_dir dir, const void *frame, size
 		if (dir == GATE_IN)
 			gate_marked(gate, frame, size);
 		return; /* a guest's own goes nowhere */
+	}
+	if (strcmp(port->conf->leak, dir == GATE_OUT ? "out" : "in") == 0) {
+		sim_pass(port, dir, frame, size);
+		return;
 	}
 	if (side->shut && side->deadline_ns != 0 && gate_now_ns() >= side->deadline_ns) {
 		port->leaked++;

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * sim.h - a gate without a network, for tests.
+ * sim.h - a gate without a kernel, for tests.
  *
  * Traffic comes from gate_sim_send(), or, for whole agents under test, from the
- * environment: FERMATA_GATE_SIM="frames=N,fail=SLOT,full=N,unready=N" makes each hold of
+ * environment: FERMATA_GATE_SIM="frames=N,fail=SLOT,full=N,unready=N,leak=SIDE,network=DIR" makes each hold of
  * a direction capture N made-up frames (distinct, numbered), one SLOT (setup,
  * attach, out, in, mark) fail, the far side refuse the first N frames given back, and the link come up only when asked
- * for the N+1st time.  Deadlines are kept as the kernel keeps them.
+ * for the N+1st time; a leaking SIDE (out, in) holds nothing, and does not say so.  With network, guests that are
+ * processes talk through their gates and the network of sim_net.h.  Deadlines are kept as the kernel keeps them.
  */
 #ifndef FM_GATE_SIM_H
 #define FM_GATE_SIM_H

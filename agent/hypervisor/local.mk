@@ -6,6 +6,7 @@ libhypervisor_la_SOURCES = \
 	agent/hypervisor/hypervisor.c agent/hypervisor/hypervisor.h \
 	agent/hypervisor/netback.c agent/hypervisor/netback.h \
 	agent/hypervisor/sim.c agent/hypervisor/sim.h \
+	agent/hypervisor/sim_guest.c agent/hypervisor/sim_guest.h \
 	agent/hypervisor/sim_inject.c \
 	agent/hypervisor/sim_state.c \
 	agent/hypervisor/sim_stream.c \

@@ -17,6 +17,7 @@
 
 #include "agent/hypervisor/deaths.h"
 #include "agent/hypervisor/sim.h"
+#include "agent/hypervisor/sim_guest.h"
 #include "common/cleanup.h"
 #include "common/io.h"
 
@@ -68,7 +69,8 @@ static int settle(struct hypervisor *hv, struct sim_domain *d, const struct doma
 	d->since_ns = hypervisor_now_ns();
 	if (sim_new_domid(hv, &d->info.domid, err) < 0 || sim_set_devices(d, spec, err) < 0)
 		return -1;
-	return sim_store(hv, d, err);
+	d->guest = sim_guest_wanted();
+	return d->guest ? sim_guest_start(hv, d, err) : sim_store(hv, d, err);
 }
 
 static int sim_create(struct hypervisor *hv, const struct domain_spec *spec, struct domain_info *info_r,

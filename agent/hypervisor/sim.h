@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * sim.h - simulated domains, for tests: no virtual machine is behind them.
+ * sim.h - simulated domains, for tests: no virtual machine is behind them (but a process may be: sim_guest.h).
  *
  * What one has: a name, a number, a state, ports that exist nowhere, memory
  * whose every block follows from a seed, and a clock that runs only while it
@@ -40,6 +40,8 @@ struct sim_domain {
 	bool frozen;      /* the job's processes inside: from a restore until it is thawed */
 	struct json_object *vifs;   /* as in the request */
 	struct json_object *params; /* {key: text} */
+	bool guest; /* a process is behind it */
+	struct json_object *memory; /* the process's, at the cut and in a restore; not in the state file */
 };
 
 /* sim_state.c: the files. Dispose in any case; NULL members are fine. */

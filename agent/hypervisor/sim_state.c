@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "agent/hypervisor/sim.h"
+#include "agent/hypervisor/sim_guest.h"
 #include "common/cleanup.h"
 #include "common/io.h"
 
@@ -24,7 +25,8 @@ void sim_dispose(struct sim_domain *d)
 {
 	json_object_put(d->vifs);
 	json_object_put(d->params);
-	d->vifs = d->params = NULL;
+	json_object_put(d->memory);
+	d->vifs = d->params = d->memory = NULL;
 }
 
 struct json_object *sim_to_json(const struct sim_domain *d)
@@ -43,6 +45,8 @@ struct json_object *sim_to_json(const struct sim_domain *d)
 	fm_json_set_bool(o, "frozen", d->frozen);
 	json_object_object_add(o, "vifs", json_object_get(d->vifs));
 	json_object_object_add(o, "params", json_object_get(d->params));
+	if (d->guest)
+		fm_json_set_bool(o, "guest", true);
 	return o;
 }
 
@@ -88,6 +92,7 @@ int sim_from_json(struct sim_domain *d, struct json_object *o, struct fm_error *
 	d->frozen = fm_json_bool_or(o, "frozen", false);
 	d->vifs = json_object_get(vifs);
 	d->params = json_object_get(json_object_object_get(o, "params"));
+	d->guest = fm_json_bool_or(o, "guest", false);
 	name_ports(d);
 	return 0;
 }
@@ -140,6 +145,16 @@ int sim_store(struct hypervisor *hv, const struct sim_domain *d, struct fm_error
 	return fm_file_write(path, 0600, text, strlen(text), err);
 }
 
+static void end_guest(struct hypervisor *hv, const char *name)
+{
+	struct sim_domain d;
+	struct fm_error ignored;
+
+	if (sim_load(hv, name, &d, &ignored) == 0 && d.guest)
+		sim_guest_end(hv, &d);
+	sim_dispose(&d);
+}
+
 int sim_remove(struct hypervisor *hv, const char *name, struct fm_error *err)
 {
 	FM_AUTO_FREE char *death = state_path(hv, name, "death");
@@ -147,6 +162,7 @@ int sim_remove(struct hypervisor *hv, const char *name, struct fm_error *err)
 
 	if (!path || !death)
 		return fm_fail(err, FM_FAILED, "out of memory");
+	end_guest(hv, name);
 	if (unlink(path) < 0)
 		return errno == ENOENT ? 0 : fm_fail(err, FM_FAILED, "%s: %s", path, strerror(errno));
 	unlink(death);
@@ -172,10 +188,22 @@ int sim_new_domid(struct hypervisor *hv, uint32_t *domid_r, struct fm_error *err
 	return fm_file_write(path, 0600, next, strlen(next), err);
 }
 
+static int turn_guest(struct hypervisor *hv, struct sim_domain *d, enum domain_state state, struct fm_error *err)
+{
+	if (state == DOMAIN_RUNNING)
+		return sim_guest_order(hv, d->info.name, "run", NULL, err);
+	json_object_put(d->memory);
+	d->memory = NULL;
+	return sim_guest_order(hv, d->info.name, "stop", &d->memory, err);
+}
+
 int sim_turn(struct hypervisor *hv, struct sim_domain *d, enum domain_state state, struct fm_error *err)
 {
-	int64_t now = hypervisor_now_ns();
+	int64_t now;
 
+	if (d->guest && turn_guest(hv, d, state, err) < 0)
+		return -1;
+	now = hypervisor_now_ns();
 	if (d->info.state == DOMAIN_RUNNING && now > d->since_ns)
 		d->ran_ns += now - d->since_ns;
 	d->info.state = state;

@@ -5,7 +5,8 @@
  *	"fermata sim domain 1\n", length of the JSON (le32), the JSON (state file),
  *	blocks: number (le64), SIM_BLOCK_SIZE bytes that follow from seed and number;
  *	at the cut: the number of blocks with the highest bit set (le64), the
- *	domain's clock (le64).
+ *	domain's clock (le64); where the JSON says "guest": length (le32) of the
+ *	process's memory and that (JSON).
  */
 #include "config.h"
 
@@ -64,18 +65,40 @@ static int get(int fd, void *data, size_t size, struct fm_error *err)
 		       0 : fm_fail(err, FM_CORRUPT, "the stream is too short");
 }
 
+static int put_json(int fd, struct json_object *o, struct fm_error *err)
+{
+	const char *json = o ? fm_json_text(o) : NULL;
+	uint32_t length = htole32(json ? (uint32_t)strlen(json) : 0);
+
+	if (!json)
+		return fm_fail(err, FM_FAILED, "out of memory");
+	return put(fd, &length, sizeof(length), err) < 0 ? -1 : put(fd, json, strlen(json), err);
+}
+
+static struct json_object *get_json(int fd, struct fm_error *err)
+{
+	FM_AUTO_FREE char *json = NULL;
+	uint32_t length;
+
+	if (get(fd, &length, sizeof(length), err) < 0)
+		return NULL;
+	length = le32toh(length);
+	json = length <= JSON_MAX ? malloc(length + 1) : NULL;
+	if (!json) {
+		fm_fail(err, FM_CORRUPT, "a description of %u bytes", length);
+		return NULL;
+	}
+	return get(fd, json, length, err) < 0 ? NULL : fm_json_parse(json, length, err);
+}
+
 int sim_stream_begin(const struct sim_domain *d, int fd, struct fm_error *err)
 {
 	FM_AUTO_JSON struct json_object *o = sim_to_json(d);
 	FM_AUTO_FREE struct sim_block *block = malloc(sizeof(*block));
-	const char *json = o ? fm_json_text(o) : NULL;
-	uint32_t length;
 
-	if (!json || !block)
+	if (!o || !block)
 		return fm_fail(err, FM_FAILED, "out of memory");
-	length = htole32((uint32_t)strlen(json));
-	if (put(fd, magic, strlen(magic), err) < 0 || put(fd, &length, sizeof(length), err) < 0 ||
-	    put(fd, json, strlen(json), err) < 0)
+	if (put(fd, magic, strlen(magic), err) < 0 || put_json(fd, o, err) < 0)
 		return -1;
 	for (uint64_t i = 0; i < block_count(d); i++) {
 		block_fill(block, d->seed, i);
@@ -89,27 +112,21 @@ int sim_stream_end(const struct sim_domain *d, int fd, struct fm_error *err)
 {
 	const uint64_t end[2] = { htole64(block_count(d) | END_MARK), htole64((uint64_t)d->ran_ns) };
 
-	return put(fd, end, sizeof(end), err);
+	if (put(fd, end, sizeof(end), err) < 0)
+		return -1;
+	return d->guest ? put_json(fd, d->memory, err) : 0;
 }
 
 static int read_state(struct sim_domain *d, int fd, struct fm_error *err)
 {
 	char head[sizeof(magic) - 1];
-	FM_AUTO_FREE char *json = NULL;
 	FM_AUTO_JSON struct json_object *o = NULL;
-	uint32_t length;
 
-	if (get(fd, head, sizeof(head), err) < 0 || get(fd, &length, sizeof(length), err) < 0)
+	if (get(fd, head, sizeof(head), err) < 0)
 		return -1;
-	length = le32toh(length);
-	if (memcmp(head, magic, sizeof(head)) != 0 || length > JSON_MAX)
+	if (memcmp(head, magic, sizeof(head)) != 0)
 		return fm_fail(err, FM_CORRUPT, "this is not a simulated domain");
-	json = malloc(length);
-	if (!json)
-		return fm_fail(err, FM_FAILED, "out of memory");
-	if (get(fd, json, length, err) < 0)
-		return -1;
-	o = fm_json_parse(json, length, err);
+	o = get_json(fd, err);
 	if (o && sim_from_json(d, o, err) == 0)
 		return 0;
 	err->code = FM_CORRUPT;
@@ -139,5 +156,7 @@ int sim_stream_read(struct sim_domain *d, int fd, struct fm_error *err)
 	d->ran_ns = (int64_t)le64toh(end[1]);
 	if (le64toh(end[0]) != (block_count(d) | END_MARK) || d->ran_ns < 0)
 		return fm_fail(err, FM_CORRUPT, "the stream's end is damaged");
+	if (d->guest && !(d->memory = get_json(fd, err)))
+		return -1;
 	return 0;
 }

@@ -89,6 +89,7 @@ class Node:
         self.sock = os.path.join(self.dir, "sock")
         self.log = os.path.join(self.dir, "log")
         self.process = None
+        self.env = {}  # of the agent, besides our own
         os.makedirs(os.path.join(self.run, "sim"))
 
     def configure(self, settings):
@@ -107,7 +108,8 @@ class Node:
 
     def start(self):
         log = open(self.log, "a")
-        self.process = subprocess.Popen([os.environ["FERMATAD"], "-f", self.conf], stdout=log, stderr=log)
+        self.process = subprocess.Popen([os.environ["FERMATAD"], "-f", self.conf], stdout=log, stderr=log,
+                                        env={**os.environ, **self.env})
         log.close()
         self.wait_up()
 
