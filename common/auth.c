@@ -6,6 +6,7 @@
 
 #include <munge.h>
 #include <openssl/evp.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -72,6 +73,14 @@ char *fm_auth_encode(const struct fm_conf *conf, const char *method, const char 
 	return r == EMUNGE_SUCCESS ? credential : NULL;
 }
 
+/* The two that mean a clock that is wrong say so: it is what an administrator can put right. */
+static void refuse(munge_err_t e, struct fm_error *err)
+{
+	bool clock = e == EMUNGE_CRED_EXPIRED || e == EMUNGE_CRED_REWOUND;
+
+	fm_fail(err, FM_DENIED, "munge: %s%s", munge_strerror(e), clock ? ": do the clocks of the two hosts agree?" : "");
+}
+
 int fm_auth_decode(const struct fm_conf *conf, const char *credential, const char *method, const char *path,
 		   const void *body, size_t size, uid_t *uid_r, gid_t *gid_r, struct fm_error *err)
 {
@@ -85,7 +94,7 @@ int fm_auth_decode(const struct fm_conf *conf, const char *credential, const cha
 		return -1;
 	e = munge_decode(credential, ctx, &got, &length, uid_r, gid_r);
 	if (e != EMUNGE_SUCCESS)
-		fm_fail(err, FM_DENIED, "munge: %s", munge_strerror(e));
+		refuse(e, err);
 	else if (!expected || length != (int)strlen(expected) || memcmp(got, expected, (size_t)length))
 		fm_fail(err, FM_DENIED, "munge: the credential is for another request");
 	else

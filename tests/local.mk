@@ -10,3 +10,4 @@ endif
 include tests/lab/local.mk
 include tests/model/local.mk
 include tests/slurm/local.mk
+include tests/bench/local.mk

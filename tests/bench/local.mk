@@ -1,0 +1,10 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# make bench-cut: what a cut costs. Not part of check: it takes long and wants a quiet machine. Each part writes a table
+# (.md) and its numbers (.json) with machine and date to tests/bench/results.
+BENCH_RESULTS = $(abs_top_srcdir)/tests/bench/results
+bench_cut_parts = bench-cut-lab
+bench-cut: $(bench_cut_parts)
+bench-cut-lab: all
+	$(srcdir)/tests/bench/cut-lab --build $(abs_top_builddir) --output $(BENCH_RESULTS)
+.PHONY: bench-cut bench-cut-lab
+EXTRA_DIST += tests/bench/cut-lab
