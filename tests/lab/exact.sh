@@ -38,7 +38,7 @@ end_tally() {
 	out=$(output_of "$1")
 	as ada scancel --signal=USR1 --full "$1"
 	await_state "$1" "COMPLETED FAILED CANCELLED NODE_FAIL" 90
-	grep -aE '^(pair|rank|verdict|notice)' "$out" | sed "s/^/# job $1: /"
+	grep -aE '^(pair|rank|verdict|notice)|^tally . missing' "$out" | sed "s/^/# job $1: /"
 	verdict=$(grep -a '^verdict' "$out")
 	need "verdict of job $1: ${verdict:-none}" has "$verdict" '^verdict clean .* lost=0 doubled=0 reordered=0 damaged=0' || return
 	need "job $1 has completed" state_is "$1" COMPLETED

@@ -207,7 +207,8 @@ def harmed(kind, **different):
 CASES = {
     'a path that does no harm is clean, without a retransmission':
         (dict(), lambda r: r.status == [0, 0] and r.is_but() and 'verdict clean' in r.text and r.rank(0, 'retransmits') == 0),
-    'a raw frame dropped is lost': (dict(harm=drop(RAW, 40)), harmed(RAW, lost=1)),
+    'a raw frame dropped is lost, and which': (dict(harm=drop(RAW, 40)),
+        lambda r: harmed(RAW, lost=1)(r) and 'tally 1 missing pair 0->1 raw 39-39\n' in r.other),
     'a datagram dropped is lost': (dict(harm=drop(UDP, 40)), harmed(UDP, lost=1)),
     'the last datagram as well': (dict(harm=lambda f, k, n: [] if k == UDP and n >= 100 else [f]),
                                   lambda r: r.status == [1, 1] and r.pairs['0->1', UDP]['received'] == 99),

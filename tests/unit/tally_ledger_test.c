@@ -47,6 +47,27 @@ static void counts(void **state)
 	EXPECT(2, -1, 0, 0, 0, 1, 2);         /* one that was never sent */
 }
 
+static void missing(void **state)
+{
+	struct ledger ledger = { 0 };
+	uint32_t first;
+
+	(void)state;
+	assert_int_equal(ledger_missing(&ledger, 0, 0, &first), 0);
+	assert_int_equal(ledger_missing(&ledger, 0, 3, &first), 3);
+	for (uint32_t i = 0; i < 10; i++)
+		if (i != 0 && i != 4 && i != 5)
+			assert_int_equal(ledger_take(&ledger, i), 0);
+	assert_int_equal(ledger_missing(&ledger, 0, 10000, &first), 1);
+	assert_int_equal(first, 0);
+	assert_int_equal(ledger_missing(&ledger, 1, 10000, &first), 2);
+	assert_int_equal(first, 4);
+	assert_int_equal(ledger_missing(&ledger, 6, 10000, &first), 9990);
+	assert_int_equal(first, 10);
+	assert_int_equal(ledger_missing(&ledger, 6, 10, &first), 0);
+	ledger_dispose(&ledger);
+}
+
 static void many(void **state)
 {
 	struct ledger ledger = { 0 };
@@ -64,7 +85,7 @@ static void many(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(counts), cmocka_unit_test(many) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(counts), cmocka_unit_test(missing), cmocka_unit_test(many) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

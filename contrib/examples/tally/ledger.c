@@ -2,6 +2,7 @@
 /* ledger.c - see ledger.h. */
 #include "ledger.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -47,6 +48,23 @@ int ledger_take(struct ledger *ledger, uint32_t number)
 int64_t ledger_lost(const struct ledger *ledger, uint32_t sent)
 {
 	return (int64_t)sent - ledger->came;
+}
+
+static bool is_here(const struct ledger *ledger, uint32_t number)
+{
+	return number < ledger->room && ledger->seen[number / 8] & 1u << number % 8;
+}
+
+uint32_t ledger_missing(const struct ledger *ledger, uint32_t from, uint32_t sent, uint32_t *first_r)
+{
+	uint32_t end;
+
+	while (from < sent && is_here(ledger, from))
+		from++;
+	for (end = from; end < sent && !is_here(ledger, end);)
+		end++;
+	*first_r = from;
+	return end - from;
 }
 
 void ledger_dispose(struct ledger *ledger)

@@ -28,6 +28,9 @@ int ledger_take(struct ledger *ledger, uint32_t number);
 /* Of `sent`, how many have not come; negative when more came than were sent. */
 int64_t ledger_lost(const struct ledger *ledger, uint32_t sent);
 
+/* The first missing number from `from` on, below `sent`, and how many in a row; 0: none. */
+uint32_t ledger_missing(const struct ledger *ledger, uint32_t from, uint32_t sent, uint32_t *first_r);
+
 void ledger_dispose(struct ledger *ledger);
 
 #endif

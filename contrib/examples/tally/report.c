@@ -10,6 +10,8 @@
 
 #include "tally.h"
 
+#define MISSING_LINES 10
+
 struct sums {
 	int64_t sent, came, lost, doubled, reordered, damaged;
 };
@@ -42,6 +44,25 @@ void report_gap(const struct tally *t)
 
 	printf("tally %u gap at=%.6f boot_ms=%.3f mono_ms=%.3f real_ms=%.3f\n", t->options.rank, (double)c->now[REAL] / 1e9,
 	       (double)c->gap[BOOT] / 1e6, (double)c->gap[MONO] / 1e6, (double)c->gap[REAL] / 1e6);
+	fflush(stdout);
+}
+
+void report_missing(const struct tally *t)
+{
+	for (unsigned from = 0; from < t->options.ranks; from++)
+		for (int kind = 0; kind < KINDS && from != t->options.rank; kind++) {
+			const struct peer *peer = &t->peer[from];
+			uint32_t at = 0, count;
+
+			for (int lines = 0; lines < MISSING_LINES; lines++) {
+				count = ledger_missing(&peer->ledger[kind], at, peer->sends[kind], &at);
+				if (!count)
+					break;
+				printf("tally %u missing pair %u->%u %s %u-%u\n", t->options.rank, from, t->options.rank,
+				       kind_names[kind], at, at + count - 1);
+				at += count;
+			}
+		}
 	fflush(stdout);
 }
 

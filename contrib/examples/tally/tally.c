@@ -264,6 +264,7 @@ static enum phase next_phase(struct run *run)
 	case SETTLING: /* a second copy may be on its way */
 		if (still(t) < SETTLE_NS)
 			return SETTLING;
+		report_missing(t);
 		tell_account(t);
 		return CLOSING;
 	case CLOSING: return all(t, has_told) && all(t, all_is_out) ? OVER : CLOSING;

@@ -101,6 +101,7 @@ uint32_t segments_sent_again(void);          /* of the machine */
 void account_close(struct tally *t);         /* fills in our own */
 void report_state(const struct tally *t);
 void report_gap(const struct tally *t);
+void report_missing(const struct tally *t); /* which numbers have not come, of all peers */
 /* Prints a line a pair and kind and the verdict; all ranks' accounts have come. Returns whether the network is clean. */
 bool report_end(const struct tally *t, bool quietly);
 
