@@ -86,20 +86,13 @@ ended() { ! kill -0 "$1" 2>/dev/null; }
 
 cut_wire() { "$lab" wire cut n1 n2; }
 heal_wire() { "$lab" wire heal n1 n2; }
-wire_cut() { # ROUND…
-	local round r=0
-	faults_begin || { set_conf; return 1; }
-	for round; do
-		# inside the freeze it must end by itself, at the latest when the gates' lease is over; elsewhere the wire may heal
-		case $round in
-		arm | save) strike "$round" cut_wire heal_wire 5 || r=1 ;;
-		*) strike "$round" cut_wire heal_wire 40 || r=1 ;;
-		esac
-	done
-	faults_end && return $r
+# Inside the freeze it must end by itself, at the latest when the gates' lease is over; elsewhere the wire may heal.
+wire_in() { # ROUND
+	case $1 in
+	arm | save) strike "$1" cut_wire heal_wire 5 ;;
+	*) strike "$1" cut_wire heal_wire 40 ;;
+	esac
 }
-s_wire_cut() { wire_cut gate cut; }
-s_wire_cut_full() { wire_cut "${rounds[@]}"; }
 
 stop_agent() { on n2 'kill -STOP $(pidof fermatad)'; }
 go_agent() { on n2 'kill -CONT $(pidof fermatad)'; }
@@ -107,28 +100,34 @@ stop_workers() { on n2 'kill -STOP $(pidof fermata-worker)'; }
 go_workers() { on n2 'kill -CONT $(pidof fermata-worker) 2>/dev/null; true'; }
 # The agent that shut the gate stands still: the kernel opens it.
 open_without_agent() { need "the kernel opens the gate of an agent that stands still" tally_going "$job" 2; }
-s_slow_member() {
-	local r=0
-	faults_begin || { set_conf; return 1; }
-	strike gate stop_agent go_agent 40 open_without_agent || r=1
-	strike cut stop_workers go_workers 60 || r=1
-	faults_end && return $r
-}
+agent_stands() { strike gate stop_agent go_agent 40 open_without_agent; }
+worker_stands() { strike cut stop_workers go_workers 60; }
 
 clock_ahead() { on n2 'date -s "+1 hour" >/dev/null'; }
 clock_back() { on n2 'date -s "-1 hour" >/dev/null'; }
 clock_right() { on n2 'lab-clock /shared/tmp/clock.n2 >/dev/null'; }
-s_clock_jump() {
-	local r=0 said
-	faults_begin || { set_conf; return 1; }
+clock_off_before() {
+	local said r=0
 	clock_ahead
 	tried=$((tried + 1))
 	said=$(create "$job" 2>&1)
-	note "$said"
 	clock_right
+	note "an hour ahead before create: $said"
 	whole "$job.$tried" || need "a clock that is an hour off is named" has "$said" 'n2.*(clock|[Ee]xpired|[Rr]ewound)' || r=1
 	need "the count goes on" tally_going "$job" 2 || r=1
-	strike gate clock_ahead clock_right 40 || r=1
-	strike gate clock_back clock_right 40 || r=1
+	return $r
+}
+clock_jumps() { strike gate "clock_$1" clock_right 40; }
+
+faults() { # "FAULT ARGUMENTS"…, on one job
+	local fault r=0
+	faults_begin || { set_conf; return 1; }
+	for fault; do
+		$fault || { note "failed: $fault"; r=1; }
+	done
 	faults_end && return $r
 }
+s_faults() { faults "wire_in gate" "wire_in cut" agent_stands worker_stands clock_off_before "clock_jumps back"; }
+s_wire_cut_full() { faults "wire_in arm" "wire_in gate" "wire_in drain" "wire_in cut" "wire_in release" "wire_in save"; }
+s_slow_member() { faults agent_stands worker_stands; }
+s_clock_jump() { faults clock_off_before "clock_jumps ahead" "clock_jumps back"; }
