@@ -25,7 +25,7 @@
 #include "common/cleanup.h"
 #include "common/io.h"
 
-#define FREEZE_MAX_MS 300
+#define FREEZE_MAX_MS 500
 #define GIVEN_MAX_MS 50
 #define TAKEN_MAX_MS 50
 #define LOOK_MS 1

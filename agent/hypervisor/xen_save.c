@@ -48,6 +48,7 @@ struct xen_saver {
 	int round_ms;
 	long dirty, dirty_before; /* pages of the last rounds */
 	bool armed, aborted;
+	bool go;           /* the word to cut has come */
 	bool torn;         /* dirty logging was off at the cut */
 	int suspend_rc;    /* of libxl, negative: failed */
 	bool suspend_tried;
@@ -110,23 +111,24 @@ static bool settled(const struct xen_saver *s, unsigned iteration)
 static int on_policy(struct precopy_stats stats, void *data)
 {
 	struct xen_saver *s = data;
+	bool place = stats.dirty_count < 0 && stats.iteration > 0 && (s->armed || settled(s, stats.iteration));
 	enum save_verdict verdict;
 
 	if (stats.dirty_count >= 0) {
 		s->dirty_before = s->dirty;
 		s->dirty = stats.dirty_count;
 	}
-	if (stats.dirty_count >= 0 || stats.iteration == 0 || (!s->armed && !settled(s, stats.iteration)))
-		return s->calls->hold(0, s->calls->data) == SAVE_HOLD ? XGS_POLICY_CONTINUE_PRECOPY :
-									abort_save(s);
-	if (!s->armed)
+	if (place && !s->armed)
 		s->calls->armed(true, s->raw_bytes, s->calls->data);
-	s->armed = true;
-	verdict = s->calls->hold(s->round_ms, s->calls->data);
-	s->round_ms = s->round_ms * 2 < ROUND_MOST_MS ? s->round_ms * 2 : ROUND_MOST_MS;
-	if (verdict == SAVE_CUT)
-		return XGS_POLICY_STOP_AND_COPY;
-	return verdict == SAVE_HOLD ? XGS_POLICY_CONTINUE_PRECOPY : abort_save(s);
+	s->armed = s->armed || place;
+	verdict = s->calls->hold(place && !s->go ? s->round_ms : 0, s->calls->data);
+	if (verdict == SAVE_CUT) /* it may come when this is no place to go from */
+		s->go = true;
+	else if (verdict != SAVE_HOLD)
+		return abort_save(s);
+	if (place)
+		s->round_ms = s->round_ms * 2 < ROUND_MOST_MS ? s->round_ms * 2 : ROUND_MOST_MS;
+	return place && s->go ? XGS_POLICY_STOP_AND_COPY : XGS_POLICY_CONTINUE_PRECOPY;
 }
 
 static int on_device_model(uint32_t domid, unsigned enable, void *data)
