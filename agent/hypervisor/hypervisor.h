@@ -92,14 +92,15 @@ struct domain_info {
 
 enum save_verdict {
 	SAVE_HOLD,    /* nothing new */
+	SAVE_FREEZE,  /* stop the job's processes inside, tell by frozen(), and go on holding */
 	SAVE_CUT,     /* suspend now */
 	SAVE_RELEASE, /* resume now */
 	SAVE_ABORT,   /* undo, return an error */
 };
 
-/* What a cut was like. Times in ms; together they are the stop up to where the state is out of the domain. */
+/* What a cut was like. Times in ms; without the first they are the stop up to where the state is out of the domain. */
 struct save_cut {
-	int64_t suspend_ns, suspended_ns; /* CLOCK_REALTIME: when the stop began, and when the domain stood still */
+	int64_t suspend_ns, suspended_ns; /* CLOCK_REALTIME: when the domain was to stop, and when it stood still */
 	bool frozen; /* the job's processes inside stood still before it did: a restore loses nothing they send */
 	bool quiet;  /* nothing was under way between the domain and its network devices */
 	double freeze_ms, quiet_ms, suspend_ms, copy_ms;
@@ -112,13 +113,16 @@ struct save_calls {
 	 * else all of it is.  raw_bytes: expected size of the stream. */
 	void (*armed)(bool live, uint64_t raw_bytes, void *data);
 	/* Asked often before the cut: waits up to timeout_ms for a word. Before
-	 * armed() and after SAVE_CUT only SAVE_HOLD and SAVE_ABORT are given. */
+	 * armed() and after SAVE_CUT only SAVE_HOLD and SAVE_ABORT are given. A cut
+	 * without a SAVE_FREEZE before it freezes by itself. */
 	enum save_verdict (*hold)(int timeout_ms, void *data);
+	/* After SAVE_FREEZE: `frozen` and `freeze_ms` are known. What comes next is sent while nothing gets dirty. */
+	void (*frozen)(const struct save_cut *cut, void *data);
 	/* The domain is suspended and all of its state is in the stream or in this
 	 * process's memory.  Blocks until SAVE_RELEASE or SAVE_ABORT; both resume. */
 	enum save_verdict (*cut)(const struct save_cut *cut, void *data);
-	/* The domain runs again; milliseconds since the stop began. */
-	void (*released)(double stopped_ms, void *data);
+	/* The domain runs again: milliseconds since it was to stop, and since its job was to. */
+	void (*released)(double stopped_ms, double blackout_ms, void *data);
 	/* The one broken promise: it could not be resumed. save() then returns -1. */
 	void (*stuck)(const char *why, void *data);
 	void *data;

@@ -172,14 +172,15 @@ static int sim_resume(struct hypervisor *hv, const char *name, bool *was_suspend
 
 /* Suspend, hand out the rest, wait, resume. The clock stands still in between. */
 static int cut(struct hypervisor *hv, struct sim_domain *d, int fd, const struct save_calls *calls,
-	       struct fm_error *err)
+	       struct save_cut about, struct fm_error *err)
 {
-	struct save_cut about = { .suspend_ns = hypervisor_now_ns(), .quiet = true };
 	enum save_verdict verdict = SAVE_ABORT;
 	struct fm_error resume_err;
+	double stopped_ms;
 	int r;
 
-	about.frozen = sim_inject(hv, d->info.name, "save.freeze", err) == 0;
+	about.quiet = true;
+	about.suspend_ns = hypervisor_now_ns();
 	if (sim_inject(hv, d->info.name, "save.suspend", err) < 0 || sim_turn(hv, d, DOMAIN_SUSPENDED, err) < 0)
 		return -1;
 	about.suspended_ns = hypervisor_now_ns();
@@ -197,7 +198,8 @@ static int cut(struct hypervisor *hv, struct sim_domain *d, int fd, const struct
 		return -1;
 	if (verdict != SAVE_RELEASE)
 		return 1;
-	calls->released((double)(hypervisor_now_ns() - about.suspend_ns) / 1e6, calls->data);
+	stopped_ms = (double)(hypervisor_now_ns() - about.suspend_ns) / 1e6;
+	calls->released(stopped_ms, about.freeze_ms + stopped_ms, calls->data);
 	return sim_inject(hv, d->info.name, "save.end", err);
 }
 
@@ -207,10 +209,21 @@ static int check_running(const struct sim_domain *d, struct fm_error *err)
 		       0 : fm_fail(err, FM_FAILED, "it is %s, not running", domain_state_name(d->info.state));
 }
 
+static void freeze(struct hypervisor *hv, const struct sim_domain *d, struct save_cut *about)
+{
+	int64_t begun = hypervisor_now_ns();
+	struct fm_error err;
+
+	about->frozen = sim_inject(hv, d->info.name, "save.freeze", &err) == 0;
+	about->freeze_ms = (double)(hypervisor_now_ns() - begun) / 1e6;
+}
+
 /* Memory goes out while the domain runs. 0: go and cut, 1: aborted, -1. */
 static int precopy(struct hypervisor *hv, struct sim_domain *d, int fd, const struct save_calls *calls,
-		   struct fm_error *err)
+		   struct save_cut *about, struct fm_error *err)
 {
+	bool told = false;
+
 	enum save_verdict verdict;
 
 	if (check_running(d, err) < 0 || sim_inject(hv, d->info.name, "save.begin", err) < 0 ||
@@ -221,9 +234,15 @@ static int precopy(struct hypervisor *hv, struct sim_domain *d, int fd, const st
 	if (sim_inject(hv, d->info.name, "save.armed", err) < 0)
 		return -1;
 	calls->armed(true, d->memory_kib * 1024, calls->data);
-	do
-		verdict = calls->hold(HOLD_MS, calls->data);
-	while (verdict == SAVE_HOLD);
+	while ((verdict = calls->hold(HOLD_MS, calls->data)) == SAVE_HOLD || verdict == SAVE_FREEZE) {
+		if (verdict == SAVE_HOLD)
+			continue;
+		freeze(hv, d, about);
+		calls->frozen(about, calls->data);
+		told = true;
+	}
+	if (verdict == SAVE_CUT && !told)
+		freeze(hv, d, about);
 	return verdict == SAVE_CUT ? 0 : 1;
 }
 
@@ -231,6 +250,7 @@ static int sim_save(struct hypervisor *hv, const char *name, int fd, const struc
 		    struct fm_error *err)
 {
 	FM_AUTO_CLOSE int lock = domain_lock(hv->rundir, name, 0, err);
+	struct save_cut about = { 0 };
 	struct sim_domain d;
 	int r;
 
@@ -238,7 +258,7 @@ static int sim_save(struct hypervisor *hv, const char *name, int fd, const struc
 		return -1;
 	r = sim_load(hv, name, &d, err);
 	if (r == 0)
-		r = precopy(hv, &d, fd, calls, err);
+		r = precopy(hv, &d, fd, calls, &about, err);
 	sim_dispose(&d);
 	if (r != 0)
 		return r;
@@ -246,7 +266,7 @@ static int sim_save(struct hypervisor *hv, const char *name, int fd, const struc
 	if (r == 0)
 		r = check_running(&d, err);
 	if (r == 0)
-		r = cut(hv, &d, fd, calls, err);
+		r = cut(hv, &d, fd, calls, about, err);
 	sim_dispose(&d);
 	return r;
 }

@@ -57,6 +57,7 @@ int xen_changes_wait(struct hypervisor *hv, int stop_fd, int timeout_ms);
 struct xen_quiesce;
 struct xen_quiesce *xen_quiesce_begin(struct hypervisor *hv, uint32_t domid, const char *name, struct fm_error *err);
 void xen_quiesce_end(struct xen_quiesce *q); /* NULL is fine */
+void xen_quiesce_freeze(struct xen_quiesce *q, struct save_cut *cut);
 void xen_quiesce_before(struct xen_quiesce *q, struct save_cut *cut); /* suspending it */
 void xen_quiesce_after(struct xen_quiesce *q, struct save_cut *cut);
 int xen_freeze_restored(struct hypervisor *hv, uint32_t domid, struct fm_error *err);

@@ -160,13 +160,18 @@ static bool wait_rest(struct xen_quiesce *q, bool suspended, int max_ms)
 	return true;
 }
 
-void xen_quiesce_before(struct xen_quiesce *q, struct save_cut *cut)
+void xen_quiesce_freeze(struct xen_quiesce *q, struct save_cut *cut)
 {
 	int64_t begun = xen_mono_ns();
 
 	cut->frozen = freeze(q);
 	cut->freeze_ms = ms_since(begun);
-	begun = xen_mono_ns();
+}
+
+void xen_quiesce_before(struct xen_quiesce *q, struct save_cut *cut)
+{
+	int64_t begun = xen_mono_ns();
+
 	cut->quiet = wait_rest(q, false, GIVEN_MAX_MS);
 	cut->quiet_ms = ms_since(begun);
 }

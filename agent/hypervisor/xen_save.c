@@ -5,8 +5,9 @@
  * PVH, live:
  *	xc_domain_save ─▶ first pass, rounds of what got dirty ─▶ armed
  *	   policy() waits for the word between rounds, the guest runs
- *	cut ─▶ suspend(): freeze, quiet, suspend, quiet (xen_quiesce.c) ─▶ last dirty pages,
- *	   registers ─▶ xc_domain_save returns ─▶ cut() tells, waits ─▶ thaw, resume ─▶ released
+ *	freeze ─▶ the job stands still (xen_quiesce.c) ─▶ frozen: one more round, then little is dirty
+ *	cut ─▶ suspend(): quiet, suspend, quiet ─▶ last dirty pages, registers ─▶ xc_domain_save
+ *	   returns ─▶ cut() tells, waits ─▶ thaw, resume ─▶ released
  * PV, whose dirty pages Debian's Xen cannot log: all of it between suspend()
  * and cut().
  *
@@ -54,6 +55,7 @@ struct xen_saver {
 	bool suspend_tried;
 	struct xen_quiesce *quiesce;
 	struct save_cut cut;
+	int64_t freeze_mono_ns; /* 0: it is not frozen */
 	int64_t suspend_mono_ns, suspended_mono_ns;
 };
 
@@ -64,12 +66,20 @@ static bool dirty_log_is_on(struct xen_saver *s)
 	       errno == EINVAL;
 }
 
+static void freeze(struct xen_saver *s)
+{
+	s->freeze_mono_ns = xen_mono_ns();
+	xen_quiesce_freeze(s->quiesce, &s->cut);
+}
+
 /* libxenguest: 1 is success. */
 static int on_suspend(void *data)
 {
 	struct xen_saver *s = data;
 	int64_t begun;
 
+	if (!s->freeze_mono_ns)
+		freeze(s);
 	s->suspend_tried = true;
 	s->suspend_mono_ns = xen_mono_ns();
 	s->cut.suspend_ns = hypervisor_now_ns();
@@ -88,6 +98,19 @@ static int on_suspend(void *data)
 		return 0;
 	s->torn = s->live && !dirty_log_is_on(s);
 	return !s->torn;
+}
+
+/* The next word, but for one to freeze: that is done here. */
+static enum save_verdict hold(struct xen_saver *s, int timeout_ms)
+{
+	enum save_verdict verdict = s->calls->hold(timeout_ms, s->calls->data);
+
+	if (verdict != SAVE_FREEZE)
+		return verdict;
+	freeze(s);
+	s->round_ms = ROUND_FIRST_MS;
+	s->calls->frozen(&s->cut, s->calls->data);
+	return SAVE_HOLD;
 }
 
 static int abort_save(struct xen_saver *s)
@@ -121,7 +144,7 @@ static int on_policy(struct precopy_stats stats, void *data)
 	if (place && !s->armed)
 		s->calls->armed(true, s->raw_bytes, s->calls->data);
 	s->armed = s->armed || place;
-	verdict = s->calls->hold(place && !s->go ? s->round_ms : 0, s->calls->data);
+	verdict = hold(s, place && !s->go ? s->round_ms : 0);
 	if (verdict == SAVE_CUT) /* it may come when this is no place to go from */
 		s->go = true;
 	else if (verdict != SAVE_HOLD)
@@ -167,7 +190,7 @@ static int wait_stopped_copy(struct xen_saver *s)
 		return 1;
 	s->calls->armed(false, s->raw_bytes, s->calls->data);
 	do
-		verdict = s->calls->hold(ROUND_MOST_MS, s->calls->data);
+		verdict = hold(s, ROUND_MOST_MS);
 	while (verdict == SAVE_HOLD);
 	return verdict == SAVE_CUT ? 0 : 1;
 }
@@ -194,6 +217,14 @@ static int copy_state(struct xen_saver *s, int fd, struct fm_error *err)
 	return xen_fail(s->hv, err, FM_FAILED, "libxenguest");
 }
 
+static void thaw(struct xen_saver *s)
+{
+	struct fm_error err;
+
+	if (xen_thaw_domain(s->hv, s->domid, &err) < 0)
+		fm_warning("domain=%u %s: its processes stand still a while longer", s->domid, err.text);
+}
+
 /* Whatever state a suspension that was asked for has led to: the guest runs afterwards. */
 static int run_again(struct xen_saver *s)
 {
@@ -201,8 +232,7 @@ static int run_again(struct xen_saver *s)
 
 	if (s->suspend_rc)
 		xen_suspend_cancel(s->hv, s->domid); /* not that it follows later */
-	if (xen_thaw_domain(s->hv, s->domid, &err) < 0)
-		fm_warning("domain=%u %s: its processes stand still a while longer", s->domid, err.text);
+	thaw(s);
 	for (int i = 0; i < RESUME_TRIES; i++) {
 		if (xen_state_of(s->hv, s->domid) != DOMAIN_SUSPENDED)
 			return 0;
@@ -216,17 +246,22 @@ static int run_again(struct xen_saver *s)
 static int save_domain(struct xen_saver *s, int fd, struct fm_error *err)
 {
 	int r = write_header(s, fd, err);
+	int64_t now;
 
 	if (r == 0)
 		r = copy_state(s, fd, err);
 	s->cut.copy_ms = (double)(xen_mono_ns() - s->suspended_mono_ns) / 1e6;
 	if (r == 0 && s->calls->cut(&s->cut, s->calls->data) != SAVE_RELEASE)
 		r = 1;
-	if (s->suspend_tried && run_again(s) < 0)
+	if (!s->suspend_tried)
+		thaw(s);
+	else if (run_again(s) < 0)
 		return fm_fail(err, FM_FAILED, "it is left suspended");
 	if (r != 0)
 		return r;
-	s->calls->released((double)(xen_mono_ns() - s->suspend_mono_ns) / 1e6, s->calls->data);
+	now = xen_mono_ns();
+	s->calls->released((double)(now - s->suspend_mono_ns) / 1e6, (double)(now - s->freeze_mono_ns) / 1e6,
+			   s->calls->data);
 	return fm_write_all(fd, xl_file_end, XL_FILE_END_SIZE) == 0 ?
 		       0 : fm_fail(err, FM_FAILED, "writing the stream: %s", strerror(errno));
 }

@@ -192,7 +192,8 @@ static enum command parse_command(struct control *c, struct json_object *o)
 	static const struct {
 		const char *word;
 		enum command command;
-	} words[] = { { "cut", COMMAND_CUT },
+	} words[] = { { "freeze", COMMAND_FREEZE },
+		      { "cut", COMMAND_CUT },
 		      { "release", COMMAND_RELEASE },
 		      { "thaw", COMMAND_THAW },
 		      { "abort", COMMAND_ABORT } };

@@ -21,6 +21,7 @@
 
 enum command {
 	COMMAND_NONE, /* nothing said in time */
+	COMMAND_FREEZE,
 	COMMAND_CUT,
 	COMMAND_RELEASE,
 	COMMAND_THAW,

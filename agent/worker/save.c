@@ -2,7 +2,7 @@
 /*
  * save.c - one member's part in a snapshot.
  *
- *	begin ─▶ armed ─cut▶ cut ─release▶ released ─▶ saved
+ *	begin ─▶ armed ─freeze▶ frozen ─cut▶ cut ─release▶ released ─▶ saved
  *	   any of them ─abort, EOF, signal, time, disk full▶ resumed, file removed
  *
  * The guest comes first: once it runs again nothing that happens to the file
@@ -105,6 +105,8 @@ static enum save_verdict on_hold(int timeout_ms, void *data)
 	if (left < timeout_ms)
 		timeout_ms = left > 0 ? (int)left : 0;
 	command = control_wait(s->worker->control, timeout_ms, pump_done_fd(s->pump));
+	if (command == COMMAND_FREEZE && s->phase == PHASE_WAIT)
+		return SAVE_FREEZE;
 	if (command == COMMAND_CUT && s->phase == PHASE_WAIT) {
 		s->stop_deadline_ms = control_now_ms() + s->stop_max_ms;
 		pump_pause(s->pump, true);
@@ -122,6 +124,18 @@ static enum save_verdict on_hold(int timeout_ms, void *data)
 	fm_fail(&s->why, FM_TIMEOUT, "held for %lld ms and no order to cut came",
 		(long long)s->worker->request->hold_max_ms);
 	return SAVE_ABORT;
+}
+
+static void on_frozen(const struct save_cut *cut, void *data)
+{
+	struct save *s = data;
+	struct json_object *fields = json_object_new_object();
+
+	if (fields) {
+		fm_json_set_bool(fields, "frozen", cut->frozen);
+		fm_json_set_double(fields, "freeze_ms", cut->freeze_ms);
+	}
+	control_event(s->worker->control, "frozen", fields);
 }
 
 static enum save_verdict on_cut(const struct save_cut *cut, void *data)
@@ -152,15 +166,17 @@ static enum save_verdict on_cut(const struct save_cut *cut, void *data)
 	return SAVE_ABORT;
 }
 
-static void on_released(double stopped_ms, void *data)
+static void on_released(double stopped_ms, double blackout_ms, void *data)
 {
 	struct save *s = data;
 	struct json_object *fields = json_object_new_object();
 
 	s->phase = PHASE_DURABLE;
 	pump_pause(s->pump, false);
-	if (fields)
+	if (fields) {
 		fm_json_set_double(fields, "stopped_ms", stopped_ms);
+		fm_json_set_double(fields, "blackout_ms", blackout_ms);
+	}
 	control_event(s->worker->control, "released", fields);
 }
 
@@ -237,7 +253,7 @@ static int ended(struct save *s, int result, struct fm_error *err)
 int operation_save(struct worker *w, struct fm_error *err)
 {
 	struct save s = { .worker = w, .deadline_ms = INT64_MAX / 2 };
-	const struct save_calls calls = { on_armed, on_hold, on_cut, on_released, on_stuck, &s };
+	const struct save_calls calls = { on_armed, on_hold, on_frozen, on_cut, on_released, on_stuck, &s };
 	size_t limit = w->request->buffer_bytes ? (size_t)w->request->buffer_bytes : pump_default_limit();
 	struct store_file file = { 0 };
 	int r = -1;

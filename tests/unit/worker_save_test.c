@@ -152,6 +152,32 @@ static void test_save_and_restore(void **state)
 	expect_state(f, "fm-2-0", "running");
 }
 
+/* The job stands still before the cut; said so, or that it does not. */
+static void test_frozen_before(void **state)
+{
+	struct fixture *f = *state;
+	struct worker_process w;
+
+	for (int answers = 0; answers < 2; answers++) {
+		if (!answers)
+			worker_inject(f->folder, "save.freeze=fail");
+		start_save(f, &w, "");
+		expect_armed(&w);
+		say(&w, "freeze");
+		FM_AUTO_JSON struct json_object *frozen = worker_event(&w, "frozen");
+		assert_int_equal(fm_json_bool_or(frozen, "frozen", !answers), answers);
+		worker_inject(f->folder, "save.freeze=kill"); /* once is enough */
+		say(&w, "cut");
+		FM_AUTO_JSON struct json_object *o = worker_event(&w, "cut");
+		assert_int_equal(fm_json_bool_or(o, "frozen", !answers), answers);
+		say(&w, "abort");
+		worker_expect(&w, "aborted");
+		worker_end(&w, 0);
+		expect_unharmed(f);
+		worker_inject(f->folder, "");
+	}
+}
+
 /* How the leader can break a save off, at every step where it is listened to. */
 enum breaking { BY_ABORT, BY_EOF, BY_SIGTERM, BY_BAD_LINE };
 
@@ -435,6 +461,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_save_and_restore),
+		TEST(test_frozen_before),
 		TEST(test_broken_off_while_held),
 		TEST(test_broken_off_while_suspended),
 		TEST(test_command_out_of_turn),
