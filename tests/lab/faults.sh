@@ -127,7 +127,7 @@ faults() { # "FAULT ARGUMENTS"…, on one job
 	done
 	faults_end && return $r
 }
-s_faults() { faults "wire_in gate" "wire_in cut" agent_stands worker_stands clock_off_before "clock_jumps back"; }
+s_faults() { faults "wire_in gate" agent_stands worker_stands clock_off_before; }
 s_wire_cut_full() { faults "wire_in arm" "wire_in gate" "wire_in drain" "wire_in cut" "wire_in release" "wire_in save"; }
 s_slow_member() { faults agent_stands worker_stands; }
 s_clock_jump() { faults clock_off_before "clock_jumps ahead" "clock_jumps back"; }
