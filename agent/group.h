@@ -27,6 +27,8 @@ void group_resume(struct job *job);
 /* The same, while the group was being made: it is given up, and the others are told. */
 void group_resume_aborted(struct job *job, const struct fm_error *error);
 void group_destroy(struct job *job);
+/* The plan is decided, and nobody else is this group. */
+bool group_decided(const struct job *job);
 bool group_running(const struct job *job);
 
 /* A member's report, from here or from a peer; error NULL: ready. */
@@ -35,6 +37,8 @@ void group_report(struct job *job, unsigned rank, const struct fm_error *error);
 /* On any member: tell the lead (which may be here) and try again until it has heard. */
 void group_tell(struct job *job, const struct fm_error *error);
 
+/* group_plan.c. Those who wait for the plan get it, if it is decided. */
+void group_answer_plans(struct job *job);
 /* GET plan: answered now or when the lead's own member of that incarnation was put. */
 void group_plan_request(struct request *req, uint32_t job, unsigned restart_count);
 /* The lead's member was put: those who came too early wait on it now. */

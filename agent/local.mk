@@ -9,7 +9,7 @@ libagent_la_SOURCES = \
 	agent/domains.c agent/domains.h \
 	agent/fence.c agent/fence.h \
 	agent/forward.c agent/forward.h \
-	agent/group.c agent/group.h \
+	agent/group.c agent/group.h agent/group_plan.c \
 	agent/guest.c agent/guest.h agent/guest_private.h agent/guest_steps.c \
 	agent/job.c agent/job.h agent/job_record.c \
 	agent/job_drop.c agent/job_drop.h \
