@@ -45,13 +45,14 @@ static void take_saved(struct cutter *c, struct json_object *o)
 	snprintf(c->stream.sha256, sizeof(c->stream.sha256), "%s", fm_json_string_or(o, "sha256", ""));
 }
 
-/* What the manifest tells of the worker's cut. */
+/* What the manifest tells of the worker's cut, from its several events. */
 static void take_rest(struct cutter *c, struct json_object *o)
 {
-	static const char *const keys[] = { "frozen", "quiet", "freeze_ms", "quiet_ms", "suspend_ms", "copy_ms" };
+	static const char *const keys[] = { "frozen", "quiet", "freeze_ms", "quiet_ms", "suspend_ms", "copy_ms",
+					    "blackout_ms" };
 
-	json_object_put(c->rest);
-	c->rest = json_object_new_object();
+	if (!c->rest)
+		c->rest = json_object_new_object();
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
 		struct json_object *value = json_object_object_get(o, keys[i]);
 
@@ -59,6 +60,8 @@ static void take_rest(struct cutter *c, struct json_object *o)
 			json_object_object_add(c->rest, keys[i], json_object_get(value));
 	}
 }
+
+static void on_frozen(struct cutter *c);
 
 static void on_save_event(struct worker *w, const char *event, struct json_object *o, void *arg)
 {
@@ -70,6 +73,8 @@ static void on_save_event(struct worker *w, const char *event, struct json_objec
 		c->live = fm_json_bool_or(o, "live", false);
 		c->raw_bytes = fm_json_int_or(o, "raw_bytes", 0);
 		cutter_tell(c, MEMBER_EV_ARMED);
+	} else if (strcmp(event, "frozen") == 0) {
+		on_frozen(c);
 	} else if (strcmp(event, "cut") == 0) {
 		c->suspend_ns = fm_json_int_or(o, "suspend_ns", 0);
 		c->suspended_ns = fm_json_int_or(o, "suspended_ns", 0);
@@ -77,6 +82,7 @@ static void on_save_event(struct worker *w, const char *event, struct json_objec
 		cutter_tell(c, MEMBER_EV_CUT);
 	} else if (strcmp(event, "released") == 0) {
 		c->stopped_ms = json_object_get_double(json_object_object_get(o, "stopped_ms"));
+		take_rest(c, o);
 		cutter_tell(c, MEMBER_EV_RELEASED);
 	} else if (strcmp(event, "saved") == 0) {
 		take_saved(c, o);
@@ -236,6 +242,31 @@ static void open_gate(struct cutter *c)
 	}
 }
 
+/* ---- the job, before the gate ------------------------------------------------------------------ */
+
+/*
+ * First the job stands still: what it has sent is acknowledged while its network is still whole, and TCP has nothing to
+ * send again.  The lease is for a worker that does not answer.
+ */
+static int freeze(struct cutter *c)
+{
+	if (!c->worker) /* its end is in the queue */
+		return 0;
+	cutter_set_timer(c->lease, c->lease_ms);
+	worker_command(c->worker, "freeze");
+	return 0;
+}
+
+static void on_frozen(struct cutter *c)
+{
+	struct fm_error err;
+
+	if (c->m.state != MEMBER_GATED || hold_out(c, &err) == 0)
+		return; /* given up meanwhile */
+	cutter_blame(c, &err, NULL);
+	cutter_tell(c, MEMBER_EV_FAILED);
+}
+
 /* ---- the held frames on disk ----------------------------------------------------------------- */
 
 static int write_frames(void *arg, struct json_object *result, struct task_blob *blob, struct fm_error *err)
@@ -326,7 +357,7 @@ int cutter_do(struct cutter *c, enum member_action action, struct fm_error *err)
 {
 	switch (action) {
 	case MEMBER_DO_START: return start_save(c, err);
-	case MEMBER_DO_HOLD_OUT: return hold_out(c, err);
+	case MEMBER_DO_HOLD_OUT: return freeze(c);
 	case MEMBER_DO_HOLD_IN: return gate_hold_in(c->job->gate, c->lease_end_ns, err);
 	case MEMBER_DO_TELL_CUT: command(c, "cut"); return 0;
 	case MEMBER_DO_EXPORT: return export_frames(c, err);

@@ -180,7 +180,7 @@ void xen_quiesce_after(struct xen_quiesce *q, struct save_cut *cut)
 {
 	int64_t begun = xen_mono_ns();
 
-	if (cut->frozen) /* its limit may have run out while it was slow to suspend */
+	if (*q->token) /* it may have answered late; or its limit has run out while it was slow to suspend */
 		cut->frozen = answer_is(q, q->token);
 	cut->quiet = wait_rest(q, true, TAKEN_MAX_MS) && cut->quiet;
 	cut->quiet_ms += ms_since(begun);

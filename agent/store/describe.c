@@ -30,6 +30,7 @@ static struct json_object *describe_member(struct json_object *member, uint64_t 
 	copy_key(o, member, "stop_ms");
 	copy_key(o, member, "frozen");
 	copy_key(o, member, "quiet");
+	copy_key(o, member, "blackout_ms");
 	fm_json_set_int(o, "held_frames", held ? fm_json_int_or(held, "frames", 0) : 0);
 	fm_json_set_int(o, "held_bytes", (int64_t)frames.raw_bytes);
 	*bytes += stream.bytes + frames.bytes;

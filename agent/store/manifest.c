@@ -97,6 +97,7 @@ static const struct schema member_fields[] = {
 	{ .key = "quiet_ms", .kind = SCHEMA_NUMBER, .optional = true, .min = 0, .max = YEARS_100_S * 1000 },
 	{ .key = "suspend_ms", .kind = SCHEMA_NUMBER, .optional = true, .min = 0, .max = YEARS_100_S * 1000 },
 	{ .key = "copy_ms", .kind = SCHEMA_NUMBER, .optional = true, .min = 0, .max = YEARS_100_S * 1000 },
+	{ .key = "blackout_ms", .kind = SCHEMA_NUMBER, .optional = true, .min = 0, .max = YEARS_100_S * 1000 },
 	END,
 };
 static const struct schema member_element = OBJECT("", member_fields);
