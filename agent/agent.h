@@ -20,9 +20,11 @@
 #include "common/log.h"
 
 struct children;
+struct links;
 struct peers;
 struct server;
 struct job;
+struct tree;
 struct watch;
 
 struct agent {
@@ -30,6 +32,8 @@ struct agent {
 	struct event_base *base;
 	struct children *children;
 	struct peers *peers;
+	struct links *links;   /* to and from other agents, for cuts */
+	struct tree *trees;    /* this node's places in snapshots under way */
 	struct gate_system *gates;
 	struct server *local;  /* unix socket, SO_PEERCRED */
 	struct server *remote; /* TCP, MUNGE */

@@ -80,29 +80,26 @@ static struct json_object *manifest_entry(const struct cutter *c)
 	return o;
 }
 
-static struct json_object *reply_of(const struct cutter *c)
+/* What this member adds to its round's sum; entry is the text of COMMIT's, the caller's to put. */
+static struct cut_sum sum_of(const struct cutter *c, struct json_object *entry)
 {
-	struct json_object *o = json_object_new_object();
-
 	switch (c->m.order) {
-	case CUT_ARM:
-		fm_json_set_bool(o, "live", c->live);
-		fm_json_set_int(o, "raw_bytes", c->raw_bytes);
-		break;
-	case CUT_CUT:
-		fm_json_set_int(o, "suspend_ns", c->suspend_ns);
-		fm_json_set_int(o, "suspended_ns", c->suspended_ns);
-		break;
-	case CUT_RELEASE: fm_json_set_double(o, "stopped_ms", c->stopped_ms); break;
-	case CUT_COMMIT: json_object_object_add(o, "member", manifest_entry(c)); break;
-	default: break;
+	case CUT_ARM: return (struct cut_sum){ .stopped_bytes = c->live ? 0 : (uint64_t)c->raw_bytes + 1 };
+	case CUT_DRAIN: return (struct cut_sum){ .drain_us = c->drain_us, .drain_bound = c->drain_bound };
+	case CUT_CUT: return (struct cut_sum){ .first_ns = c->suspended_ns, .last_ns = c->suspended_ns };
+	case CUT_COMMIT: {
+		const char *text = fm_json_text(entry);
+
+		return (struct cut_sum){ .entries = (char *)(uintptr_t)text, .entries_size = strlen(text) };
 	}
-	return o;
+	default: return (struct cut_sum){ 0 };
+	}
 }
 
 static void answer(struct cutter *c, bool yes)
 {
-	FM_AUTO_JSON struct json_object *reply = yes ? reply_of(c) : NULL;
+	FM_AUTO_JSON struct json_object *entry = yes && c->m.order == CUT_COMMIT ? manifest_entry(c) : NULL;
+	struct cut_sum sum = yes ? sum_of(c, entry) : (struct cut_sum){ 0 };
 	cutter_done done = c->done;
 	struct fm_error why = c->why;
 
@@ -111,7 +108,7 @@ static void answer(struct cutter *c, bool yes)
 	c->done = NULL;
 	if (!yes && !why.code)
 		fm_fail(&why, FM_FAILED, "the snapshot was given up (%s)", member_state_name(c->m.state));
-	done(reply, yes ? NULL : &why, c->arg);
+	done(c->m.order, &sum, yes ? NULL : &why, c->arg);
 }
 
 /* ---- the machine --------------------------------------------------------------------------------- */
@@ -225,6 +222,8 @@ static void cutter_free(struct cutter *c)
 		event_free(c->timer);
 	if (c->lease)
 		event_free(c->lease);
+	if (c->drain)
+		event_free(c->drain);
 	free(c->dir);
 	free(c->frames);
 	json_object_put(c->rest);
@@ -241,11 +240,12 @@ static struct cutter *cutter_new(struct job *job, const struct fm_snapshot_id *i
 		member_init(&c->m);
 		c->timer = evtimer_new(job->agent->base, on_timer, c);
 		c->lease = evtimer_new(job->agent->base, on_lease, c);
+		c->drain = evtimer_new(job->agent->base, cutter_on_drained, c);
 		c->dir = store_snapshot_dir(job->agent->conf.store_dir, id);
 		snprintf(c->stream_name, sizeof(c->stream_name), "member-%u.zst", job->rank);
 		snprintf(c->held_name, sizeof(c->held_name), "member-%u.held", job->rank);
 	}
-	if (!c || !c->timer || !c->lease || !c->dir) {
+	if (!c || !c->timer || !c->lease || !c->drain || !c->dir) {
 		if (c)
 			cutter_free(c);
 		fm_fail(err, FM_FAILED, "out of memory");
@@ -287,16 +287,15 @@ static struct cutter *find(struct job *job, const struct fm_snapshot_id *id, enu
 void cutter_order(struct job *job, const struct fm_snapshot_id *id, enum cut_round round, int64_t lease_ms,
 		  cutter_done done, void *arg)
 {
-	FM_AUTO_JSON struct json_object *empty = json_object_new_object();
+	static const struct cut_sum nothing;
 	struct fm_error err;
 	struct cutter *c = find(job, id, round, &err);
 
 	if (!c) { /* nothing here needs undoing */
-		done(round == CUT_ABORT ? empty : NULL, round == CUT_ABORT ? NULL : &err, arg);
+		done(round, &nothing, round == CUT_ABORT ? NULL : &err, arg);
 		return;
 	}
-	answer(c, false); /* the lead has given up on the order before, if one waits */
-	c->done = done;
+	c->done = done; /* the lead has given up on the order before, if one waits */
 	c->arg = arg;
 	if (round == CUT_GATE)
 		c->lease_ms = lease_ms > 0 && lease_ms < LEASE_MAX_MS ? lease_ms : job->agent->conf.gate_max_ms;
@@ -316,6 +315,14 @@ void cutter_stop(struct job *job, const struct fm_error *error)
 	answer(c, false);
 	cutter_free(c);
 	job->save_pid = 0;
+}
+
+void cutter_blame_for(struct job *job, const struct fm_snapshot_id *id, const struct fm_error *error)
+{
+	struct cutter *c = job->cutter;
+
+	if (c && c->id.job == id->job && c->id.n == id->n && !member_over(&c->m))
+		cutter_blame(c, error, NULL);
 }
 
 void cutter_forget(struct job *job, const struct fm_snapshot_id *id)

@@ -9,19 +9,23 @@
 #define FM_CUTTER_H
 
 #include "agent/cut/member.h"
+#include "agent/cut/reduce.h"
 #include "agent/job.h"
 
 struct cutter;
 
-/* reply NULL: error says why not. May be called from within cutter_order(). */
-typedef void (*cutter_done)(struct json_object *reply, const struct fm_error *error, void *arg);
+/* error NULL: yes, and what is to be known. round: the order's. May be called from within cutter_order(). */
+typedef void (*cutter_done)(enum cut_round round, const struct cut_sum *sum, const struct fm_error *error, void *arg);
 
-/* The lead's order to this member; one answer each. lease_ms: with CUT_GATE, how long the gate may stay
- * shut; 0: GateMax. */
+/* The lead's order to this member; one answer, unless another order takes its place. lease_ms: with
+ * CUT_GATE, how long the gate may stay shut; 0: GateMax. */
 void cutter_order(struct job *job, const struct fm_snapshot_id *id, enum cut_round round, int64_t lease_ms,
 		  cutter_done done, void *arg);
 /* The guest is gone or going: whatever is under way ends with this error. */
 void cutter_stop(struct job *job, const struct fm_error *error);
+
+/* If it does not end well, that is why; the first to be blamed stays. */
+void cutter_blame_for(struct job *job, const struct fm_snapshot_id *id, const struct fm_error *error);
 
 /* Nobody waits for this snapshot's answers here any more. */
 void cutter_forget(struct job *job, const struct fm_snapshot_id *id);

@@ -11,6 +11,7 @@
 
 #include "agent/group.h"
 #include "agent/snapshot.h"
+#include "agent/tree.h"
 
 static const char *const state_names[] = {
 	[JOB_CREATING] = "creating", [JOB_RESTORING] = "restoring", [JOB_HELD] = "held",
@@ -106,6 +107,7 @@ void job_remove(struct job *job)
 			*at = job->next;
 			break;
 		}
+	tree_forget_job(job);
 	fm_fail(&err, FM_NOT_FOUND, "job %u has ended on this node", job->spec.job);
 	fail_waiters(&job->put, &err);
 	fail_waiters(&job->attach, &err);

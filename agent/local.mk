@@ -13,6 +13,7 @@ libagent_la_SOURCES = \
 	agent/guest.c agent/guest.h agent/guest_private.h agent/guest_steps.c \
 	agent/job.c agent/job.h agent/job_record.c \
 	agent/job_drop.c agent/job_drop.h \
+	agent/link.c agent/link.h \
 	agent/manifest_build.c agent/manifest_build.h \
 	agent/message.c agent/message.h \
 	agent/notify.c agent/notify.h \
@@ -27,6 +28,7 @@ libagent_la_SOURCES = \
 	agent/spec.c agent/spec.h \
 	agent/store_query.c agent/store_query.h \
 	agent/task.c agent/task.h \
+	agent/tree.c agent/tree.h agent/tree_link.c agent/tree_private.h \
 	agent/watch.c agent/watch.h \
 	agent/worker_client.c agent/worker_client.h
 libagent_la_CFLAGS = $(AM_CFLAGS) $(JSON_CFLAGS) $(CURL_CFLAGS) $(MHD_CFLAGS) $(EVENT_CFLAGS) $(SYSTEMD_CFLAGS)
@@ -44,7 +46,8 @@ cluster_tests = \
 	tests/cluster/daemon_test.py \
 	tests/cluster/group_test.py \
 	tests/cluster/network_test.py \
-	tests/cluster/restore_test.py
+	tests/cluster/restore_test.py \
+	tests/cluster/tree_test.py
 dist_check_SCRIPTS += $(cluster_tests)
 TESTS += $(cluster_tests)
 EXTRA_DIST += tests/cluster/cluster.py tests/cluster/network.py

@@ -25,6 +25,7 @@
 #include "agent/recover.h"
 #include "agent/routes.h"
 #include "agent/server.h"
+#include "agent/tree.h"
 #include "agent/watch.h"
 #include "common/cleanup.h"
 #include "common/io.h"
@@ -130,10 +131,10 @@ static int serve(struct agent *agent, struct fm_error *err)
 	if (!agent->local)
 		return -1;
 	agent->remote = server_create(agent, false, routes_dispatch, err);
-	if (!agent->remote)
+	if (!agent->remote || links_listen(agent->links, err))
 		return -1;
-	fm_info("fermatad %s on %s: hypervisor %s, gate %s, port %u", PACKAGE_VERSION, agent->conf.node_name,
-		agent->conf.hypervisor, agent->conf.gate, agent->conf.port);
+	fm_info("fermatad %s on %s: hypervisor %s, gate %s, ports %u and %u", PACKAGE_VERSION, agent->conf.node_name,
+		agent->conf.hypervisor, agent->conf.gate, agent->conf.port, agent->conf.cut_port);
 	notify_ready(agent);
 	return 0;
 }
@@ -161,6 +162,9 @@ static int agent_init(struct agent *agent, struct fm_error *err)
 	agent->peers = peers_create(agent, err);
 	if (!agent->peers)
 		return -1;
+	agent->links = links_create(agent, &tree_link_events, err);
+	if (!agent->links)
+		return -1;
 	agent->gates = gate_system_create(agent->conf.gate, agent->base, err);
 	if (!agent->gates || gate_system_recover(agent->gates, err) || jobs_load(agent, err))
 		return -1;
@@ -172,6 +176,8 @@ static void agent_dispose(struct agent *agent)
 	agent->stopping = true;
 	server_destroy(agent->local);
 	server_destroy(agent->remote);
+	trees_free(agent);
+	links_destroy(agent->links);
 	peers_destroy(agent->peers);
 	watch_destroy(agent->watch);
 	gate_system_destroy(agent->gates);

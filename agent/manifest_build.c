@@ -8,6 +8,9 @@
 #include <string.h>
 #include <time.h>
 
+#include "common/cleanup.h"
+#include "common/io.h"
+
 static struct json_object *job_part(const struct job *job)
 {
 	struct json_object *o = spec_to_json(&job->spec);
@@ -18,23 +21,59 @@ static struct json_object *job_part(const struct job *job)
 	return o;
 }
 
-static struct json_object *cut_part(const struct manifest_facts *f)
+/* In rank's order, however they came up the tree. */
+static struct json_object *members_part(struct manifest_facts *f, struct fm_error *err)
+{
+	FM_AUTO_FREE char *text = fm_format("{\"members\":[%.*s]}", (int)f->entries_size, f->entries ? f->entries : "");
+	FM_AUTO_JSON struct json_object *parsed = text ? fm_json_parse(text, strlen(text), err) : NULL;
+	struct json_object *list, *o = json_object_new_array();
+	unsigned count = f->job->spec.node_count;
+	size_t n;
+
+	if (!parsed || fm_json_array(parsed, "members", count, &list, err))
+		goto bad;
+	n = json_object_array_length(list);
+	for (size_t i = 0; i < n; i++) {
+		struct json_object *member = json_object_array_get_idx(list, i);
+		int64_t rank;
+
+		if (fm_json_int(member, "rank", 0, count - 1, &rank, err))
+			goto bad;
+		if (json_object_array_get_idx(o, (size_t)rank)) {
+			fm_fail(err, FM_FAILED, "member %d has two entries", (int)rank);
+			goto bad;
+		}
+		json_object_array_put_idx(o, (size_t)rank, json_object_get(member));
+		f->bytes += (uint64_t)fm_json_int_or(json_object_object_get(member, "stream"), "bytes", 0);
+	}
+	if (n == count)
+		return o;
+	fm_fail(err, FM_FAILED, "%zu members of %u have an entry", n, count);
+bad:
+	fm_context(err, "the members' entries");
+	json_object_put(o);
+	return NULL;
+}
+
+static struct json_object *cut_part(const struct manifest_facts *f, struct json_object *members)
 {
 	const struct fm_conf *conf = &f->job->agent->conf;
-	struct json_object *o = json_object_new_object();
-	int64_t first = f->suspended_ns[0], last = first;
+	struct json_object *o = json_object_new_object(), *rounds = json_object_new_object();
 	double stop = 0;
 
 	for (unsigned i = 0; i < f->job->spec.node_count; i++) {
-		double ms = json_object_get_double(json_object_object_get(f->members[i], "stop_ms"));
+		struct json_object *member = json_object_array_get_idx(members, i);
+		double ms = json_object_get_double(json_object_object_get(member, "stop_ms"));
 
 		stop = ms > stop ? ms : stop;
-		first = f->suspended_ns[i] < first ? f->suspended_ns[i] : first;
-		last = f->suspended_ns[i] > last ? f->suspended_ns[i] : last;
 	}
 	fm_json_set_double(o, "stop_ms", stop);
-	fm_json_set_double(o, "skew_ms", (double)(last - first) / 1e6);
+	fm_json_set_double(o, "skew_ms", (double)(f->last_ns - f->first_ns) / 1e6);
 	fm_json_set_double(o, "create_ms", f->create_ms);
+	for (int i = CUT_ARM; i <= CUT_COMMIT; i++)
+		fm_json_set_double(rounds, cut_round_name((enum cut_round)i), f->round_ms[i]);
+	json_object_object_add(o, "rounds_ms", rounds);
+	fm_json_set_int(o, "arity", conf->tree_arity);
 	fm_json_set_int(o, "flush_bound_ms", conf->flush_bound_ms);
 	fm_json_set_string(o, "gate", conf->gate);
 	return o;
@@ -61,7 +100,7 @@ static void member_notes(struct json_object *array, unsigned rank, struct json_o
 	}
 }
 
-static struct json_object *notes(const struct manifest_facts *f)
+static struct json_object *notes(const struct manifest_facts *f, struct json_object *members)
 {
 	struct json_object *array = json_object_new_array();
 
@@ -69,17 +108,20 @@ static struct json_object *notes(const struct manifest_facts *f)
 		json_object_array_add(array, json_object_new_string(
 			"Gate=none: the network was not held; messages under way at the cut may be lost or doubled"));
 	for (unsigned i = 0; i < f->job->spec.node_count; i++)
-		member_notes(array, i, f->members[i]);
+		member_notes(array, i, json_object_array_get_idx(members, i));
 	return array;
 }
 
-struct json_object *manifest_build(const struct manifest_facts *f)
+struct json_object *manifest_build(struct manifest_facts *f, struct fm_error *err)
 {
-	struct json_object *o = json_object_new_object(), *members = json_object_new_array();
+	struct json_object *o, *members = members_part(f, err);
 	time_t now = time(NULL);
 	struct tm tm;
 	char text[32];
 
+	if (!members)
+		return NULL;
+	o = json_object_new_object();
 	fm_json_set_int(o, "version", 1);
 	fm_snapshot_id_format(f->id, text);
 	fm_json_set_string(o, "snapshot", text);
@@ -88,10 +130,8 @@ struct json_object *manifest_build(const struct manifest_facts *f)
 	fm_json_set_string(o, "comment", f->comment);
 	json_object_object_add(o, "job", job_part(f->job));
 	json_object_object_add(o, "guest", json_object_get(f->job->identity));
-	for (unsigned i = 0; i < f->job->spec.node_count; i++)
-		json_object_array_add(members, f->members[i] ? json_object_get(f->members[i]) : NULL);
 	json_object_object_add(o, "members", members);
-	json_object_object_add(o, "cut", cut_part(f));
-	json_object_object_add(o, "notes", notes(f));
+	json_object_object_add(o, "cut", cut_part(f, members));
+	json_object_object_add(o, "notes", notes(f, members));
 	return o;
 }

@@ -3,17 +3,23 @@
 #ifndef FM_MANIFEST_BUILD_H
 #define FM_MANIFEST_BUILD_H
 
+#include "agent/cut/lead.h"
 #include "agent/job.h"
 
 struct manifest_facts {
 	const struct job *job;
 	const struct fm_snapshot_id *id;
 	const char *comment;          /* NULL: none */
-	struct json_object **members; /* by rank, as the members gave them; all there */
-	const int64_t *suspended_ns;  /* by rank, CLOCK_REALTIME */
+	const char *entries;          /* the members' entries as they gave them, commas between */
+	size_t entries_size;
+	int64_t first_ns, last_ns;    /* the earliest and the latest instant, CLOCK_REALTIME */
+	const double *round_ms;       /* by enum cut_round */
 	double create_ms;
+	/* filled in */
+	uint64_t bytes; /* of all streams */
 };
 
-struct json_object *manifest_build(const struct manifest_facts *facts); /* the caller puts it */
+/* The caller puts it. FM_FAILED: the entries are not one of each member. */
+struct json_object *manifest_build(struct manifest_facts *facts, struct fm_error *err);
 
 #endif

@@ -34,7 +34,6 @@ static const struct route {
 	{ "POST", "/v1/jobs/", "/open", 'J', ROOT, route_open },
 	{ "POST", "/v1/jobs/", "/abort", 'J', ROOT, route_abort },
 	{ "POST", "/v1/jobs/", "/fence", 'J', ROOT, route_fence },
-	{ "POST", "/v1/jobs/", "/cut", 'J', ROOT, route_cut },
 	{ "GET", "/v1/snapshots", "", 0, ANYONE, route_snapshots },
 	{ "GET", "/v1/snapshots/", "", 'S', ANYONE, route_snapshot },
 	{ "DELETE", "/v1/snapshots/", "", 'S', ANYONE, route_snapshot_delete },

@@ -31,7 +31,6 @@ void route_fence(struct request *req, const struct fm_snapshot_id *id);
 void route_abort(struct request *req, const struct fm_snapshot_id *id);
 
 /* routes_snapshot.c */
-void route_cut(struct request *req, const struct fm_snapshot_id *id);
 void route_checkpoint(struct request *req, const struct fm_snapshot_id *id);
 void route_snapshot_create(struct request *req, const struct fm_snapshot_id *id);
 void route_snapshots(struct request *req, const struct fm_snapshot_id *id);

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/cutter.h"
 #include "agent/forward.h"
 #include "agent/job.h"
 #include "agent/routes.h"
@@ -15,35 +14,6 @@
 
 #define LEAD_MS 10000
 #define COMMENT_MAX 1024
-
-/* ---- rounds, from the lead ------------------------------------------------------ */
-
-static void on_cut_done(struct json_object *reply, const struct fm_error *error, void *arg)
-{
-	if (error)
-		request_fail(arg, error);
-	else
-		request_reply(arg, 200, json_object_get(reply));
-}
-
-void route_cut(struct request *req, const struct fm_snapshot_id *id)
-{
-	struct job *job = job_find(req->agent, id->job);
-	struct fm_snapshot_id snapshot;
-	enum cut_round round;
-	const char *text;
-	struct fm_error err;
-
-	if (!req->body || fm_json_string(req->body, "snapshot", &text, &err) ||
-	    fm_snapshot_id_parse(text, &snapshot, &err))
-		request_error(req, FM_USAGE, "a round needs its snapshot");
-	else if (cut_round_parse(fm_json_string_or(req->body, "round", ""), &round))
-		request_error(req, FM_USAGE, "there is no such round of a cut");
-	else if (!job)
-		request_error(req, FM_NOT_FOUND, "job %u has no VM on %s", id->job, req->agent->conf.node_name);
-	else
-		cutter_order(job, &snapshot, round, fm_json_int_or(req->body, "lease_ms", 0), on_cut_done, req);
-}
 
 /* ---- on a running job, by its lead ------------------------------------------------- */
 

@@ -15,39 +15,33 @@
 #include "agent/group.h"
 #include "agent/job_drop.h"
 #include "agent/manifest_build.h"
-#include "agent/peers.h"
 #include "agent/periodic.h"
 #include "agent/store/store.h"
 #include "agent/task.h"
+#include "agent/tree.h"
 #include "common/cleanup.h"
 
 #define GRACE_MS 1000  /* a member's own lease comes first: it says why */
 #define UNDO_MS 40000  /* a member's undoing, its worker killed and its guest resumed */
 #define STOP_ROUND_MS 10000
 
-struct post { /* one member's part of the round */
-	struct snapshot *s;
-	struct call *call;
-	enum cut_round round;
-	unsigned rank;
-};
-
 struct snapshot {
 	struct job *job;
 	struct agent *agent;
 	struct fm_snapshot_id id;
 	struct lead lead;
-	struct post *posts;          /* by rank; 0 is not used */
-	struct post own[CUT_ROUNDS]; /* to the member on this node */
-	struct json_object **members; /* by rank: manifest entries */
-	int64_t *suspended_ns;        /* by rank */
+	struct tree *tree;
 	struct event *timer;
 	struct task *task;
 	snapshot_begun begun;
 	void *begun_arg;
 	char *comment;
 	struct fm_error why;
-	uint64_t started_ns, gate_ns;
+	uint64_t started_ns, gate_ns, round_ns;
+	double round_ms[CUT_ROUNDS]; /* from the order to the barrier */
+	int64_t first_ns, last_ns;   /* the members' instants */
+	char *entries;               /* the members' manifest entries */
+	size_t entries_size;
 	int64_t started;
 	int64_t lease_ms; /* of the gates: GateMax, and more when a guest must be stopped to be copied */
 	uint64_t bytes;
@@ -98,21 +92,11 @@ const struct outcome *snapshot_outcome(const struct job *job, const struct fm_sn
 
 static void snapshot_free(struct snapshot *s)
 {
-	unsigned count = s->lead.members;
-
-	for (unsigned i = 0; s->posts && i < count; i++)
-		peer_cancel(s->posts[i].call);
-	for (unsigned i = 0; s->members && i < count; i++)
-		if (s->members[i])
-			json_object_put(s->members[i]);
-	cutter_forget(s->job, &s->id);
+	tree_end(s->tree);
 	task_cancel(s->task);
 	if (s->timer)
 		event_free(s->timer);
-	lead_dispose(&s->lead);
-	free(s->posts);
-	free(s->members);
-	free(s->suspended_ns);
+	free(s->entries);
 	free(s->comment);
 	free(s);
 }
@@ -181,22 +165,30 @@ static void finish(struct snapshot *s)
 
 /* ---- rounds ---------------------------------------------------------------------------- */
 
-static int64_t state_ms(const struct snapshot *s)
+/* How long a member may take for the state's round. */
+static int64_t member_ms(const struct snapshot *s)
 {
-	const struct fm_conf *conf = &s->agent->conf;
 	int64_t copy = cutter_copy_ms(s->job);
 	int64_t since_gate = (int64_t)((agent_now_ns() - s->gate_ns) / 1000000u);
 
 	switch (s->lead.state) {
-	case LEAD_ARMING: return copy + GRACE_MS;
+	case LEAD_ARMING:
+	case LEAD_SAVING: return copy + GRACE_MS;
 	case LEAD_GATING: return s->lease_ms + GRACE_MS;
-	case LEAD_DRAINING: return conf->flush_bound_ms;
+	case LEAD_DRAINING:
 	case LEAD_CUTTING: return since_gate < s->lease_ms ? s->lease_ms - since_gate + GRACE_MS : GRACE_MS;
 	case LEAD_RELEASING: return STOP_ROUND_MS;
-	case LEAD_SAVING: return copy + GRACE_MS;
 	case LEAD_ABORTING: return UNDO_MS;
 	default: return 0;
 	}
+}
+
+/* The tree's own deadline comes first: it knows who is silent. */
+static int64_t state_ms(const struct snapshot *s)
+{
+	int64_t ms = member_ms(s);
+
+	return ms ? tree_within_ms(s->tree, ms) + TREE_HOP_MS : 0;
 }
 
 static void set_timer(struct snapshot *s)
@@ -205,74 +197,42 @@ static void set_timer(struct snapshot *s)
 	struct timeval tv = { ms / 1000, ms % 1000 * 1000 };
 
 	event_del(s->timer);
-	if (ms > 0 || s->lead.state == LEAD_DRAINING)
+	if (ms > 0)
 		event_add(s->timer, &tv);
 }
 
-static void take_answer(struct snapshot *s, enum cut_round round, unsigned rank, struct json_object *reply)
+static void take_sum(struct snapshot *s, enum cut_round round, const struct cut_sum *sum)
 {
-	struct json_object *member = json_object_object_get(reply, "member");
-
-	if (round == CUT_ARM && !fm_json_bool_or(reply, "live", false)) {
-		int64_t ms = s->agent->conf.gate_max_ms + cutter_stop_ms(fm_json_int_or(reply, "raw_bytes", 0));
-
-		s->lease_ms = ms > s->lease_ms ? ms : s->lease_ms;
+	s->round_ms[round] = (double)(agent_now_ns() - s->round_ns) / 1e6;
+	if (round == CUT_ARM && sum->stopped_bytes)
+		s->lease_ms = s->agent->conf.gate_max_ms + cutter_stop_ms((int64_t)sum->stopped_bytes);
+	if (round == CUT_CUT) {
+		s->first_ns = sum->first_ns;
+		s->last_ns = sum->last_ns;
 	}
-	if (round == CUT_CUT)
-		s->suspended_ns[rank] = fm_json_int_or(reply, "suspended_ns", 0);
-	if (round != CUT_COMMIT || !member || s->members[rank])
-		return;
-	s->members[rank] = json_object_get(member);
-	s->bytes += (uint64_t)fm_json_int_or(json_object_object_get(member, "stream"), "bytes", 0);
+	if (round == CUT_COMMIT && (s->entries = malloc(sum->entries_size + 1))) {
+		memcpy(s->entries, sum->entries, sum->entries_size);
+		s->entries_size = sum->entries_size;
+	}
 }
 
-static void answered(struct post *post, struct json_object *reply, const struct fm_error *error)
+static void on_answer(const struct tree_answer *answer, void *arg)
 {
-	struct snapshot *s = post->s;
+	struct snapshot *s = arg;
 
-	if (reply)
-		take_answer(s, post->round, post->rank, reply);
-	else if (!s->why.code && post->round == s->lead.round)
-		s->why = *error; /* step() adds whose and where */
-	step(s, reply ? LEAD_EV_YES : LEAD_EV_NO, post->round, post->rank);
-}
-
-static void on_peer(struct json_object *reply, const struct fm_error *error, void *arg)
-{
-	struct post *post = arg;
-
-	post->call = NULL;
-	answered(post, reply, error);
-}
-
-static void on_own(struct json_object *reply, const struct fm_error *error, void *arg)
-{
-	answered(arg, reply, error);
+	if (answer->round == s->lead.round && answer->error && !s->why.code)
+		s->why = *answer->error; /* step() adds whose and where */
+	else if (answer->round == s->lead.round && !answer->error)
+		take_sum(s, answer->round, answer->sum);
+	step(s, answer->error ? LEAD_EV_NO : LEAD_EV_YES, answer->round, answer->rank);
 }
 
 static void send_round(struct snapshot *s, enum cut_round round)
 {
-	FM_AUTO_JSON struct json_object *body = json_object_new_object();
-	struct job *job = s->job;
-	char id[24], path[64];
-
+	s->round_ns = agent_now_ns();
 	if (round == CUT_GATE)
-		s->gate_ns = agent_now_ns();
-	fm_snapshot_id_format(&s->id, id);
-	fm_json_set_string(body, "snapshot", id);
-	fm_json_set_string(body, "round", cut_round_name(round));
-	if (round == CUT_GATE)
-		fm_json_set_int(body, "lease_ms", s->lease_ms);
-	snprintf(path, sizeof(path), "/v1/jobs/%u/cut", job->spec.job);
-	for (unsigned i = 1; i < s->lead.members; i++) {
-		struct post *post = &s->posts[i];
-
-		peer_cancel(post->call);
-		post->round = round;
-		post->call = peer_call(s->agent->peers, job->spec.nodes[i], "POST", path, body, state_ms(s) + GRACE_MS,
-				       on_peer, post);
-	}
-	cutter_order(job, &s->id, round, s->lease_ms, on_own, &s->own[round]); /* last: it may answer at once */
+		s->gate_ns = s->round_ns;
+	tree_order(s->tree, round, tree_within_ms(s->tree, member_ms(s)), s->lease_ms);
 }
 
 /* ---- store --------------------------------------------------------------------------------- */
@@ -281,13 +241,17 @@ static int commit(void *arg, struct json_object *result, struct task_blob *blob,
 {
 	struct snapshot *s = arg;
 	struct manifest_facts facts = {
-		.job = s->job, .id = &s->id, .comment = s->comment, .members = s->members,
-		.suspended_ns = s->suspended_ns, .create_ms = (double)(agent_now_ns() - s->started_ns) / 1e6,
+		.job = s->job, .id = &s->id, .comment = s->comment, .entries = s->entries,
+		.entries_size = s->entries_size, .first_ns = s->first_ns, .last_ns = s->last_ns,
+		.round_ms = s->round_ms, .create_ms = (double)(agent_now_ns() - s->started_ns) / 1e6,
 	};
-	FM_AUTO_JSON struct json_object *manifest = manifest_build(&facts);
+	FM_AUTO_JSON struct json_object *manifest = manifest_build(&facts, err);
 
-	(void)result, (void)blob;
-	return store_commit(s->agent->conf.store_dir, &s->id, manifest, err);
+	(void)blob;
+	if (!manifest || store_commit(s->agent->conf.store_dir, &s->id, manifest, err))
+		return -1;
+	fm_json_set_int(result, "bytes", (int64_t)facts.bytes);
+	return 0;
 }
 
 static void on_committed(struct json_object *result, const struct task_blob *blob, const struct fm_error *error,
@@ -295,10 +259,12 @@ static void on_committed(struct json_object *result, const struct task_blob *blo
 {
 	struct snapshot *s = arg;
 
-	(void)result, (void)blob;
+	(void)blob;
 	s->task = NULL;
 	if (error)
 		s->why = *error;
+	else
+		s->bytes = (uint64_t)fm_json_int_or(result, "bytes", 0);
 	step(s, error ? LEAD_EV_STORE_FAILED : LEAD_EV_STORED, CUT_COMMIT, 0);
 }
 
@@ -452,6 +418,8 @@ static void on_begun(struct json_object *result, const struct task_blob *blob, c
 		err = s->why;
 	else
 		fm_snapshot_id_parse(fm_json_string_or(result, "id", ""), &s->id, &err);
+	if (!err.code)
+		s->tree = tree_create(job, &s->id, on_answer, s, &err);
 	if (err.code) {
 		job->snapshot = NULL;
 		fm_warning("%s no snapshot: %s", job_tag(job), err.text);
@@ -460,7 +428,7 @@ static void on_begun(struct json_object *result, const struct task_blob *blob, c
 		job_drop_next(job);
 		return;
 	}
-	fm_info("%s begins: %u members%s%s", tag(s), s->lead.members, s->comment ? ", " : "", s->comment ? s->comment : "");
+	fm_info("%s begins: %u members%s%s", tag(s), job->spec.node_count, s->comment ? ", " : "", s->comment ? s->comment : "");
 	job->cutting = s->id;
 	save_record(job);
 	s->begun(&s->id, NULL, s->begun_arg);
@@ -470,7 +438,6 @@ static void on_begun(struct json_object *result, const struct task_blob *blob, c
 static struct snapshot *snapshot_new(struct job *job, const char *comment)
 {
 	struct snapshot *s = calloc(1, sizeof(*s));
-	unsigned count = job->spec.node_count;
 
 	if (!s)
 		return NULL;
@@ -480,18 +447,12 @@ static struct snapshot *snapshot_new(struct job *job, const char *comment)
 	s->started_ns = agent_now_ns();
 	s->lease_ms = job->agent->conf.gate_max_ms;
 	s->comment = comment && *comment ? strdup(comment) : NULL;
-	s->posts = calloc(count, sizeof(*s->posts));
-	s->members = calloc(count, sizeof(struct json_object *));
-	s->suspended_ns = calloc(count, sizeof(*s->suspended_ns));
 	s->timer = evtimer_new(job->agent->base, on_timer, s);
-	if (lead_init(&s->lead, count) || !s->posts || !s->members || !s->suspended_ns || !s->timer) {
+	lead_init(&s->lead);
+	if (!s->timer) {
 		snapshot_free(s);
 		return NULL;
 	}
-	for (unsigned i = 0; i < count; i++)
-		s->posts[i] = (struct post){ .s = s, .rank = i };
-	for (unsigned i = 0; i < CUT_ROUNDS; i++)
-		s->own[i] = (struct post){ .s = s, .round = (enum cut_round)i };
 	return s;
 }
 

@@ -6,13 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/cut/lead.h"
-#include "agent/message.h"
 #include "agent/snapshot.h"
 #include "agent/store/store.h"
 #include "agent/task.h"
+#include "agent/tree.h"
 
-#define TELL_MS 60000
+#define ABORT_MS 60000
 
 struct remains {
 	struct agent *agent;
@@ -52,23 +51,24 @@ static void on_old_discarded(struct json_object *result, const struct task_blob 
 	free(r);
 }
 
+/* Its links broke with the agent, and every member aborted; this is for those whom that did not reach. */
+static void on_aborted(const struct tree_answer *answer, void *arg)
+{
+	(void)arg;
+	tree_end(answer->tree);
+}
+
 void snapshot_recover(struct job *job)
 {
-	char id[24], path[64];
 	struct remains *r;
+	struct tree *tree;
 	struct fm_error err;
 
 	if (!job->cutting.n)
 		return;
-	fm_snapshot_id_format(&job->cutting, id);
-	snprintf(path, sizeof(path), "/v1/jobs/%u/cut", job->spec.job);
-	for (unsigned i = 1; i < job->spec.node_count; i++) {
-		struct json_object *body = json_object_new_object();
-
-		fm_json_set_string(body, "snapshot", id);
-		fm_json_set_string(body, "round", cut_round_name(CUT_ABORT));
-		message_send(job->agent, job->spec.nodes[i], path, body, TELL_MS, NULL, NULL);
-	}
+	tree = tree_create(job, &job->cutting, on_aborted, NULL, &err);
+	if (tree)
+		tree_order(tree, CUT_ABORT, tree_within_ms(tree, ABORT_MS), 0);
 	r = calloc(1, sizeof(*r));
 	if (!r)
 		return; /* the next snapshot clears the folder */

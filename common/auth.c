@@ -103,3 +103,47 @@ int fm_auth_decode(const struct fm_conf *conf, const char *credential, const cha
 	munge_ctx_destroy(ctx);
 	return r;
 }
+
+char *fm_auth_seal(const struct fm_conf *conf, const char *text, struct fm_error *err)
+{
+	munge_ctx_t ctx = context(conf, err);
+	char *credential = NULL;
+	munge_err_t r = EMUNGE_SNAFU;
+
+	if (!ctx)
+		return NULL;
+	/* A site's default may be not to encrypt. */
+	if (munge_ctx_set(ctx, MUNGE_OPT_TTL, AUTH_TTL_S) == EMUNGE_SUCCESS &&
+	    munge_ctx_set(ctx, MUNGE_OPT_UID_RESTRICTION, (uid_t)0) == EMUNGE_SUCCESS &&
+	    munge_ctx_set(ctx, MUNGE_OPT_CIPHER_TYPE, MUNGE_CIPHER_AES128) == EMUNGE_SUCCESS)
+		r = munge_encode(&credential, ctx, text, (int)strlen(text));
+	if (r != EMUNGE_SUCCESS)
+		fm_fail(err, FM_FAILED, "munge: %s; is munged running?",
+			munge_ctx_strerror(ctx) ? munge_ctx_strerror(ctx) : munge_strerror(r));
+	munge_ctx_destroy(ctx);
+	return r == EMUNGE_SUCCESS ? credential : NULL;
+}
+
+char *fm_auth_unseal(const struct fm_conf *conf, const char *credential, struct fm_error *err)
+{
+	munge_ctx_t ctx = context(conf, err);
+	void *got = NULL;
+	char *text = NULL;
+	int length = 0;
+	uid_t uid = (uid_t)-1;
+	gid_t gid;
+	munge_err_t r;
+
+	if (!ctx)
+		return NULL;
+	r = munge_decode(credential, ctx, &got, &length, &uid, &gid);
+	if (r != EMUNGE_SUCCESS)
+		refuse(r, err);
+	else if (uid != 0)
+		fm_fail(err, FM_DENIED, "the credential is uid %u's, not root's", (unsigned)uid);
+	else if (!(text = strndup(got ? got : "", (size_t)length)))
+		fm_fail(err, FM_FAILED, "out of memory");
+	free(got);
+	munge_ctx_destroy(ctx);
+	return text;
+}

@@ -45,6 +45,8 @@ static const struct conf_key conf_keys[] = {
 	TEXT("MungeSocket", munge_socket, ""),
 	TEXT("WorkerPath", worker_path, FM_LIBEXECDIR "/fermata-worker"),
 	KEY("Port", port, CONF_UNSIGNED, 1, 65535, "6830"),
+	KEY("CutPort", cut_port, CONF_UNSIGNED, 0, 65535, "0"),
+	KEY("TreeArity", tree_arity, CONF_UNSIGNED, 1, 4096, "32"),
 	KEY("RunnerPort", runner_port, CONF_UNSIGNED, 1, 65535, "7777"),
 	KEY("GuestRanks", guest_ranks, CONF_UNSIGNED, 2, 1 << 20, "256"),
 	KEY("GuestMemory", guest_memory_mib, CONF_UNSIGNED, 0, 1 << 24, "0"),
@@ -97,6 +99,10 @@ static int conf_check(struct fm_conf *conf, struct fm_error *err)
 	if (one_of("Hypervisor", conf->hypervisor, hypervisors, err) ||
 	    one_of("Gate", conf->gate, gates, err))
 		return -1;
+	if (!conf->cut_port)
+		conf->cut_port = conf->port + 1;
+	if (conf->cut_port > 65535 || conf->cut_port == conf->port)
+		return fm_fail(err, FM_USAGE, "CutPort=%u: not a port of its own", conf->cut_port);
 	if (conf->guest_ranks & (conf->guest_ranks - 1))
 		return fm_fail(err, FM_USAGE, "GuestRanks=%u: not a power of two", conf->guest_ranks);
 	return fm_guest_address(conf, 1, 0, ip, &prefix, mac, err);

@@ -34,6 +34,8 @@ struct fm_conf {
 	char *munge_socket;     /* "" = munged's default */
 	char *worker_path;
 	unsigned port;
+	unsigned cut_port;      /* never 0 after loading */
+	unsigned tree_arity;
 	unsigned runner_port;
 	unsigned guest_ranks;   /* power of two */
 	unsigned guest_memory_mib;

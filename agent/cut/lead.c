@@ -2,10 +2,9 @@
 /* lead.c - see lead.h. */
 #include "agent/cut/lead.h"
 
-#include <stdlib.h>
 #include <string.h>
 
-static const char *const round_names[CUT_ROUNDS] = { "arm", "gate", "cut", "release", "commit", "abort" };
+static const char *const round_names[CUT_ROUNDS] = { "arm", "gate", "drain", "cut", "release", "commit", "abort" };
 static const char *const state_names[LEAD_STATES] = {
 	"arm", "gate", "drain", "cut", "release", "save", "store", "whole", "abort", "discard", "failed",
 };
@@ -30,25 +29,15 @@ const char *lead_state_name(enum lead_state state)
 	return state_names[state];
 }
 
-int lead_init(struct lead *lead, unsigned members)
+void lead_init(struct lead *lead)
 {
-	*lead = (struct lead){ .state = LEAD_ARMING, .members = members };
-	lead->answered = calloc(members, sizeof(*lead->answered));
-	return lead->answered ? 0 : -1;
-}
-
-void lead_dispose(struct lead *lead)
-{
-	free(lead->answered);
-	lead->answered = NULL;
+	*lead = (struct lead){ .state = LEAD_ARMING };
 }
 
 static void send_round(struct lead *lead, enum lead_state state, enum cut_round round, struct lead_actions *a)
 {
 	lead->state = state;
 	lead->round = round;
-	lead->answers = 0;
-	memset(lead->answered, 0, lead->members * sizeof(*lead->answered));
 	a->send = true;
 	a->round = round;
 }
@@ -72,7 +61,8 @@ static void all_yes(struct lead *lead, struct lead_actions *a)
 {
 	switch (lead->state) {
 	case LEAD_ARMING: send_round(lead, LEAD_GATING, CUT_GATE, a); break;
-	case LEAD_GATING: lead->state = LEAD_DRAINING; break;
+	case LEAD_GATING: send_round(lead, LEAD_DRAINING, CUT_DRAIN, a); break;
+	case LEAD_DRAINING: send_round(lead, LEAD_CUTTING, CUT_CUT, a); break;
 	case LEAD_CUTTING: send_round(lead, LEAD_RELEASING, CUT_RELEASE, a); break;
 	case LEAD_RELEASING: send_round(lead, LEAD_SAVING, CUT_COMMIT, a); break;
 	case LEAD_SAVING:
@@ -86,43 +76,25 @@ static void all_yes(struct lead *lead, struct lead_actions *a)
 
 static bool collecting(const struct lead *lead)
 {
-	switch (lead->state) {
-	case LEAD_ARMING:
-	case LEAD_GATING:
-	case LEAD_CUTTING:
-	case LEAD_RELEASING:
-	case LEAD_SAVING:
-	case LEAD_ABORTING: return true;
-	default: return false;
-	}
+	return lead->state <= LEAD_SAVING || lead->state == LEAD_ABORTING;
 }
 
 static void answer(struct lead *lead, bool yes, enum cut_round round, unsigned rank, struct lead_actions *a)
 {
-	if (!collecting(lead) || round != lead->round || rank >= lead->members || lead->answered[rank])
+	if (!collecting(lead) || round != lead->round)
 		return;
-	if (!yes && lead->state != LEAD_ABORTING) {
-		give_up(lead, BLAME_MEMBER, rank, a);
-		return;
-	}
-	lead->answered[rank] = true;
-	if (++lead->answers == lead->members)
+	if (yes || lead->state == LEAD_ABORTING)
 		all_yes(lead, a);
+	else
+		give_up(lead, BLAME_MEMBER, rank, a);
 }
 
 static void time_over(struct lead *lead, struct lead_actions *a)
 {
-	unsigned rank = 0;
-
-	if (lead->state == LEAD_DRAINING) {
-		send_round(lead, LEAD_CUTTING, CUT_CUT, a);
-	} else if (lead->state == LEAD_ABORTING) {
+	if (lead->state == LEAD_ABORTING)
 		discard(lead, a); /* who is silent opens its gate by itself */
-	} else if (collecting(lead)) {
-		while (rank < lead->members && lead->answered[rank])
-			rank++;
-		give_up(lead, BLAME_SILENT, rank, a);
-	}
+	else if (collecting(lead))
+		give_up(lead, BLAME_SILENT, 0, a);
 }
 
 static void finish(struct lead *lead, enum lead_state state, struct lead_actions *a)
@@ -146,7 +118,7 @@ void lead_step(struct lead *lead, enum lead_event event, enum cut_round round, u
 	case LEAD_EV_NO: answer(lead, false, round, rank, a); break;
 	case LEAD_EV_TIME: time_over(lead, a); break;
 	case LEAD_EV_STOP:
-		if (lead->state == LEAD_DRAINING || (collecting(lead) && lead->state != LEAD_ABORTING))
+		if (collecting(lead) && lead->state != LEAD_ABORTING)
 			give_up(lead, BLAME_STOP, 0, a);
 		break;
 	case LEAD_EV_STORED:

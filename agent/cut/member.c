@@ -3,8 +3,8 @@
 #include "agent/cut/member.h"
 
 static const char *const state_names[MEMBER_STATES] = {
-	"idle", "arming", "armed", "gated", "cutting", "cut", "releasing", "saving", "saved", "voted", "undoing",
-	"aborted",
+	"idle", "arming", "armed", "gated", "draining", "drained", "cutting", "cut", "releasing", "saving", "saved",
+	"voted", "undoing", "aborted",
 };
 
 const char *member_state_name(enum member_state state)
@@ -63,7 +63,11 @@ static unsigned order_in_turn(struct member *m, enum cut_round round)
 		m->shut = true;
 		return MEMBER_DO_HOLD_OUT;
 	}
-	if (round == CUT_CUT && m->state == MEMBER_GATED) {
+	if (round == CUT_DRAIN && m->state == MEMBER_GATED) {
+		m->state = MEMBER_DRAINING;
+		return MEMBER_DO_DRAIN;
+	}
+	if (round == CUT_CUT && m->state == MEMBER_DRAINED) {
 		m->state = MEMBER_CUTTING;
 		return MEMBER_DO_HOLD_IN | MEMBER_DO_TELL_CUT;
 	}
@@ -137,6 +141,8 @@ static unsigned worker_ended(struct member *m, bool in_order)
 		return maybe_aborted(m);
 	if (in_order && m->stream)
 		return 0;
+	if (m->state == MEMBER_VOTED) /* it is said: the files stay, whatever the worker was still at */
+		return MEMBER_DO_RESUME;
 	/* The guest may stand still: see to it before anything else is believed. */
 	m->resuming = true;
 	return MEMBER_DO_RESUME | (m->state == MEMBER_UNDOING ? 0 : undo(m));
@@ -155,6 +161,10 @@ static unsigned gate_said(struct member *m, enum member_event event)
 {
 	if (event == MEMBER_EV_HELD && m->state == MEMBER_GATED)
 		return answer(m, true);
+	if (event == MEMBER_EV_DRAINED && m->state == MEMBER_DRAINING) {
+		m->state = MEMBER_DRAINED;
+		return answer(m, true);
+	}
 	if (event == MEMBER_EV_EXPORTED && m->state == MEMBER_CUTTING) {
 		m->state = MEMBER_CUT;
 		return answer(m, true);
@@ -209,6 +219,7 @@ unsigned member_step(struct member *m, enum member_event event, enum cut_round r
 	case MEMBER_EV_WORKER_DIED: return worker_ended(m, false);
 	case MEMBER_EV_GATE_OPEN: return gate_open(m);
 	case MEMBER_EV_HELD:
+	case MEMBER_EV_DRAINED:
 	case MEMBER_EV_EXPORTED:
 	case MEMBER_EV_GATE_LOST:
 	case MEMBER_EV_LEASE: return gate_said(m, event);

@@ -3,15 +3,21 @@
  * member.h - one member's side of a cut: a pure machine, no I/O, no clock.
  *
  *  order arm: start the worker
- *  ARMING ─worker armed▶ ARMED ─order gate: hold out▶ GATED ─order cut: hold in, tell cut▶ CUTTING
- *                                                                          worker cut: export, exported
- *  SAVED ◀─stream and frames durable─ SAVING ◀─guest runs─ RELEASING ◀─order release:── CUT
- *    │ order commit: yes     (gate opened first, then, or soon after, the guest resumed)
- *  VOTED
+ *  ARMING ─worker armed▶ ARMED ─order gate: hold out▶ GATED ─order drain: drain▶ DRAINING ─drained▶ DRAINED
+ *                                                                                                      │
+ *     ┌──────────────────────────────────────────────────────────── order cut: hold in, tell cut ──────┘
+ *  CUTTING ─worker cut: export; exported▶ CUT ─order release: open▶ RELEASING ─guest runs▶ SAVING
+ *                  (gate opened first, then, or soon after, the guest resumed)                │
+ *                          VOTED ◀─order commit: yes─ SAVED ◀─stream and frames durable───────┘
  *
- *  any but VOTED: an order abort, an order out of turn, a failure, the lease or
- *  the time over, the worker's death
+ *  any but VOTED: an order abort (the lead's, or because the way to the lead is
+ *  broken), an order out of turn, a failure, the lease or the time over, the
+ *  worker's death
  *     ──▶ UNDOING (open the gate, worker aborts or is killed, guest resumed) ──▶ ABORTED
+ *
+ * Drained: nothing that was sent before the gates were shut is still under way
+ * to this guest.  The held queues are exported in CUT, before its yes: nobody is
+ * released before all have said it, so nothing sent after a cut is in them.
  *
  * Promises: once not IDLE it ends in VOTED or ABORTED; in both the gate is open
  * and the guest runs.  An order gets one answer, unless another
@@ -29,6 +35,8 @@ enum member_state {
 	MEMBER_ARMING,
 	MEMBER_ARMED,
 	MEMBER_GATED,
+	MEMBER_DRAINING,
+	MEMBER_DRAINED,
 	MEMBER_CUTTING,
 	MEMBER_CUT,
 	MEMBER_RELEASING,
@@ -37,8 +45,8 @@ enum member_state {
 	MEMBER_VOTED,
 	MEMBER_UNDOING,
 	MEMBER_ABORTED,
+	MEMBER_STATES, /* how many */
 };
-#define MEMBER_STATES 12
 const char *member_state_name(enum member_state state);
 
 enum member_event {
@@ -50,6 +58,7 @@ enum member_event {
 	MEMBER_EV_WORKER_ENDED,   /* it ended in order */
 	MEMBER_EV_WORKER_DIED,    /* it did not: the guest may be suspended */
 	MEMBER_EV_HELD,           /* what the guest sends is held */
+	MEMBER_EV_DRAINED,        /* nothing is under way to it any more */
 	MEMBER_EV_EXPORTED,       /* what is held is in memory */
 	MEMBER_EV_GATE_OPEN,      /* all frames given back */
 	MEMBER_EV_GATE_LOST,      /* frames passed or were dropped while it should have held */
@@ -64,19 +73,20 @@ enum member_event {
 enum member_action {
 	MEMBER_DO_START = 1 << 0,         /* the worker */
 	MEMBER_DO_HOLD_OUT = 1 << 1,      /* and start the lease; HELD follows */
-	MEMBER_DO_HOLD_IN = 1 << 2,
-	MEMBER_DO_TELL_CUT = 1 << 3,
-	MEMBER_DO_EXPORT = 1 << 4,        /* both queues into memory; EXPORTED or GATE_LOST follows */
-	MEMBER_DO_OPEN = 1 << 5,          /* the gate; GATE_OPEN follows */
-	MEMBER_DO_TELL_RELEASE = 1 << 6,
-	MEMBER_DO_TELL_ABORT = 1 << 7,
-	MEMBER_DO_KILL = 1 << 8,          /* the worker */
-	MEMBER_DO_RESUME = 1 << 9,        /* recover the guest; GUEST_RUNS follows, or FAILED */
-	MEMBER_DO_STOP_LEASE = 1 << 10,
-	MEMBER_DO_STORE_FRAMES = 1 << 11,
-	MEMBER_DO_DISCARD = 1 << 12,      /* this member's files */
-	MEMBER_DO_YES = 1 << 13,          /* answer the order that waits */
-	MEMBER_DO_NO = 1 << 14,
+	MEMBER_DO_DRAIN = 1 << 2,         /* DRAINED follows */
+	MEMBER_DO_HOLD_IN = 1 << 3,
+	MEMBER_DO_TELL_CUT = 1 << 4,
+	MEMBER_DO_EXPORT = 1 << 5,        /* both queues into memory; EXPORTED or GATE_LOST follows */
+	MEMBER_DO_OPEN = 1 << 6,          /* the gate; GATE_OPEN follows */
+	MEMBER_DO_TELL_RELEASE = 1 << 7,
+	MEMBER_DO_TELL_ABORT = 1 << 8,
+	MEMBER_DO_KILL = 1 << 9,          /* the worker */
+	MEMBER_DO_RESUME = 1 << 10,       /* recover the guest; GUEST_RUNS follows, or FAILED */
+	MEMBER_DO_STOP_LEASE = 1 << 11,
+	MEMBER_DO_STORE_FRAMES = 1 << 12,
+	MEMBER_DO_DISCARD = 1 << 13,      /* this member's files */
+	MEMBER_DO_YES = 1 << 14,          /* answer the order that waits */
+	MEMBER_DO_NO = 1 << 15,
 };
 
 struct member {

@@ -41,7 +41,8 @@ static struct json_object *describe_member(struct json_object *member, uint64_t 
 struct json_object *store_describe(const char *store, const struct fm_snapshot_id *id,
 				   struct json_object *manifest)
 {
-	static const char *const of_cut[] = { "create_ms", "stop_ms", "skew_ms", "flush_bound_ms", "gate" };
+	static const char *const of_cut[] = { "create_ms", "stop_ms", "skew_ms", "rounds_ms", "arity",
+					     "flush_bound_ms", "gate" };
 	struct json_object *o = json_object_new_object(), *list = json_object_new_array();
 	struct json_object *members = manifest_get(manifest, "members");
 	FM_AUTO_FREE char *dir = store_snapshot_dir(store, id);

@@ -102,8 +102,18 @@ static const struct schema member_fields[] = {
 };
 static const struct schema member_element = OBJECT("", member_fields);
 
+static const struct schema rounds_fields[] = {
+	MS("arm"), MS("gate"), MS("drain"), MS("cut"), MS("release"), MS("commit"), END,
+};
 static const struct schema cut_fields[] = {
-	MS("stop_ms"), MS("skew_ms"), MS("create_ms"), MS("flush_bound_ms"), WORD("gate"), END,
+	MS("stop_ms"),
+	MS("skew_ms"),
+	MS("create_ms"),
+	{ .key = "rounds_ms", .kind = SCHEMA_OBJECT, .optional = true, .fields = rounds_fields },
+	{ .key = "arity", .kind = SCHEMA_INT, .optional = true, .min = 1, .max = MEMBERS_MAX },
+	MS("flush_bound_ms"),
+	WORD("gate"),
+	END,
 };
 
 static const struct schema manifest_fields[] = {

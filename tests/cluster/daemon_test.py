@@ -29,7 +29,7 @@ def owners():
                                  ("DELETE", "/v1/snapshots/60.1"), ("POST", "/v1/snapshots/60.1/verify"),
                                  ("GET", "/v1/snapshots/60/script"), ("PUT", "/v1/jobs/61/member"),
                                  ("DELETE", "/v1/jobs/60/member"), ("GET", "/v1/jobs/60/plan"),
-                                 ("POST", "/v1/jobs/60/cut"), ("POST", "/v1/jobs/60/abort")):
+                                 ("POST", "/v1/jobs/60/release"), ("POST", "/v1/jobs/60/abort")):
                 text = refused(4, n.call, method, path, {}, OTHER)
                 assert "u12001" not in text and "test" not in text.split(), text
             refused(4, n.call, "DELETE", "/v1/jobs/60/member", None, USER)
@@ -167,7 +167,6 @@ def bad_requests():
         refused(2, n.call, "PUT", "/v1/jobs/7/member", c.spec(7, [1], memory_mib=-1))
         refused(3, n.call, "PUT", "/v1/jobs/7/member", c.spec(7, [1], image="absent"))
         refused(2, n.call, "POST", "/v1/jobs/7/attach", {"x": "y" * 70000}, USER)
-        refused(2, n.call, "POST", "/v1/jobs/7/cut", {"snapshot": "7.1", "round": "dance"})
         h = http.client.HTTPConnection(c.address(1), c.port, timeout=10)
         h.request("GET", "/v1/" + "x" * 40000)
         assert h.getresponse().status >= 400

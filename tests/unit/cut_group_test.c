@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * One lead and several members, machines only, in a world where everything may
- * fail: messages and answers get lost or come late, workers fail or die, gates
- * leak, leases run out, the lead dies.  Thousands of random runs; each must end
+ * One lead, a tree and its members, machines only, in a world where everything may
+ * fail: connections break, orders and answers come late or never, workers fail or
+ * die, gates leak, leases run out, the lead dies.  Thousands of random runs; each must end
  * with every guest running and every gate open, and a stored manifest only when
  * every member's stream is durable and every gate held from before the first
  * cut until after the last.
@@ -18,19 +18,31 @@
 #include <cmocka.h>
 
 #include "agent/cut/member.h"
+#include "agent/cut/reduce.h"
+#include "agent/cut/shape.h"
 
-#define MEMBERS 3u
+#define MEMBERS 6u /* 0 ─ 1 ─ 3, 4;  0 ─ 2 ─ 5 */
+#define ARITY 2u
 #define RUNS 200000u
-#define STEPS 400u
+#define STEPS 600u
 #define BAG 256
+#define NOBODY MEMBERS
 
 enum letter_kind { ORDER, ANSWER, EVENT, LEAD_DONE };
 
 struct letter {
 	enum letter_kind kind;
-	unsigned rank;
+	unsigned rank, from; /* to whom; by whom */
 	enum cut_round round;
-	int what; /* member_event, lead_event, or yes/no */
+	int what;      /* member_event, lead_event, or yes/no */
+	unsigned whose; /* a no */
+};
+
+/* What tree.c keeps. */
+struct node {
+	struct reduce r;
+	unsigned up; /* NOBODY: the lead, or it is broken */
+	bool in; /* an order has come */
 };
 
 struct domain {
@@ -41,7 +53,9 @@ struct domain {
 static struct world {
 	struct lead lead;
 	struct member m[MEMBERS];
+	struct node n[MEMBERS];
 	struct domain d[MEMBERS];
+	bool cut_off[MEMBERS][MEMBERS]; /* the way from parent to child is broken */
 	struct letter bag[BAG];
 	unsigned bagged, trouble; /* chance of a fault in 256 */
 	bool lead_dead, manifest, calm;
@@ -66,25 +80,21 @@ static bool fault(void)
 	return true;
 }
 
-static void post(enum letter_kind kind, unsigned rank, enum cut_round round, int what)
+static void post(struct letter letter)
 {
 	assert_true(w.bagged < BAG);
-	w.bag[w.bagged++] = (struct letter){ kind, rank, round, what };
+	w.bag[w.bagged++] = letter;
 }
 
 static void event(unsigned rank, enum member_event ev)
 {
-	post(EVENT, rank, CUT_ARM, ev);
+	post((struct letter){ .kind = EVENT, .rank = rank, .what = (int)ev });
 }
+
+static void node_order(unsigned rank, enum cut_round round);
 
 static void lead_act(struct lead_actions *a)
 {
-	for (unsigned i = 0; a->send && i < MEMBERS; i++) {
-		if (fault())
-			post(ANSWER, i, a->round, 0); /* no connection */
-		else
-			post(ORDER, i, a->round, 0);
-	}
 	if (a->store) {
 		w.manifest = !fault();
 		for (unsigned i = 0; w.manifest && i < MEMBERS; i++) {
@@ -92,10 +102,13 @@ static void lead_act(struct lead_actions *a)
 			assert_false(w.d[i].gate_broken);
 			assert_false(w.d[i].cut_while_open);
 		}
-		post(LEAD_DONE, 0, 0, w.manifest ? LEAD_EV_STORED : LEAD_EV_STORE_FAILED);
+		post((struct letter){ .kind = LEAD_DONE,
+				      .what = w.manifest ? LEAD_EV_STORED : LEAD_EV_STORE_FAILED });
 	}
 	if (a->discard)
-		post(LEAD_DONE, 0, 0, LEAD_EV_DISCARDED);
+		post((struct letter){ .kind = LEAD_DONE, .what = LEAD_EV_DISCARDED });
+	if (a->send)
+		node_order(0, a->round);
 }
 
 static void lead_event(enum lead_event ev, enum cut_round round, unsigned rank)
@@ -108,7 +121,141 @@ static void lead_event(enum lead_event ev, enum cut_round round, unsigned rank)
 	lead_act(&a);
 }
 
+/* ---- the tree, as tree.c has it ------------------------------------------------------ */
+
+static void say(unsigned rank, enum reduce_result result)
+{
+	struct node *n = &w.n[rank];
+	bool yes = result == REDUCE_YES;
+
+	if (result == REDUCE_WAIT)
+		return;
+	if (!yes)
+		assert_true(n->r.blame_rank < MEMBERS && shape_above(rank, n->r.blame_rank, ARITY));
+	if (rank == 0)
+		lead_event(yes ? LEAD_EV_YES : LEAD_EV_NO, n->r.round, n->r.blame_rank);
+	else if (n->up != NOBODY)
+		post((struct letter){ .kind = ANSWER, .rank = n->up, .from = rank, .round = n->r.round, .what = yes,
+				      .whose = n->r.blame_rank });
+}
+
+static void branch_out(struct node *n, unsigned rank)
+{
+	unsigned first, count = shape_children(rank, ARITY, MEMBERS, &first);
+
+	for (unsigned i = 0; i < count; i++)
+		assert_true(reduce_add(&n->r, first + i) > 0);
+}
+
+static enum reduce_result order_branch(unsigned rank, unsigned branch)
+{
+	struct node *n = &w.n[rank];
+	unsigned to = n->r.branches[branch].rank;
+
+	if (n->r.branches[branch].lost)
+		return REDUCE_WAIT;
+	if (w.cut_off[rank][to])
+		return reduce_lost(&n->r, branch);
+	post((struct letter){ .kind = ORDER, .rank = to, .from = rank, .round = n->r.round });
+	return REDUCE_WAIT;
+}
+
+static enum reduce_result bypass(unsigned rank)
+{
+	struct node *n = &w.n[rank];
+	int branch;
+
+	while ((branch = reduce_bypass(&n->r)) >= 0) {
+		unsigned from = n->r.count;
+
+		branch_out(n, n->r.branches[branch].rank);
+		for (unsigned i = from; i < n->r.count; i++)
+			order_branch(rank, i);
+	}
+	return reduce_result(&n->r);
+}
+
 static void member_event(unsigned rank, enum member_event ev, enum cut_round round);
+
+static void node_order(unsigned rank, enum cut_round round)
+{
+	struct node *n = &w.n[rank];
+	enum reduce_result result;
+
+	n->in = true;
+	result = reduce_begin(&n->r, round);
+	for (unsigned i = 1, count = n->r.count; result == REDUCE_WAIT && i < count; i++)
+		result = order_branch(rank, i);
+	if (result == REDUCE_WAIT) {
+		member_event(rank, MEMBER_EV_ORDER, round);
+		if (n->r.round == CUT_ABORT && !n->r.told)
+			result = bypass(rank);
+	}
+	say(rank, result);
+}
+
+static void own_answer(unsigned rank, enum cut_round round, bool yes)
+{
+	say(rank, reduce_answer(&w.n[rank].r, 0, round, yes, rank, NULL));
+}
+
+static void orphaned(unsigned rank)
+{
+	struct node *n = &w.n[rank];
+
+	n->up = NOBODY;
+	if (n->in && n->r.round != CUT_ABORT)
+		node_order(rank, CUT_ABORT);
+}
+
+/* The connection between them is no more; both notice. */
+static void break_way(unsigned parent, unsigned child)
+{
+	struct node *n = &w.n[parent];
+
+	if (w.cut_off[parent][child])
+		return;
+	w.cut_off[parent][child] = true;
+	for (unsigned i = 1; i < n->r.count; i++) {
+		enum reduce_result result;
+
+		if (n->r.branches[i].rank != child)
+			continue;
+		result = reduce_lost(&n->r, i);
+		if (n->r.round == CUT_ABORT && !n->r.told)
+			result = bypass(parent);
+		say(parent, result);
+		break;
+	}
+	if (w.n[child].up == parent)
+		orphaned(child);
+}
+
+static void lead_dies(void)
+{
+	unsigned first, count = shape_children(0, ARITY, MEMBERS, &first);
+
+	w.lead_dead = true;
+	for (unsigned i = 0; i < count; i++)
+		break_way(0, first + i);
+	orphaned(0); /* another one, over the same member, sees to it */
+}
+
+static void node_time(unsigned rank)
+{
+	struct node *n = &w.n[rank];
+
+	if (!n->in || n->r.told)
+		return;
+	if (n->r.round == CUT_ABORT && dice(2)) {
+		reduce_late(&n->r);
+		say(rank, bypass(rank));
+	} else {
+		say(rank, reduce_time(&n->r));
+	}
+}
+
+/* ---- members -------------------------------------------------------------------------- */
 
 /* One action on the world; false: it failed. */
 static bool act(unsigned rank, enum member_action action)
@@ -128,6 +275,7 @@ static bool act(unsigned rank, enum member_action action)
 		d->gate_shut = true;
 		event(rank, MEMBER_EV_HELD);
 		break;
+	case MEMBER_DO_DRAIN: event(rank, fault() ? MEMBER_EV_FAILED : MEMBER_EV_DRAINED); break;
 	case MEMBER_DO_HOLD_IN:
 		if (fault())
 			return false;
@@ -154,7 +302,7 @@ static bool act(unsigned rank, enum member_action action)
 		d->stream = !fault();
 		if (d->stream)
 			event(rank, MEMBER_EV_SAVED);
-		event(rank, d->stream ? MEMBER_EV_WORKER_ENDED : MEMBER_EV_WORKER_DIED);
+		event(rank, d->stream && !fault() ? MEMBER_EV_WORKER_ENDED : MEMBER_EV_WORKER_DIED);
 		d->worker = false;
 		break;
 	case MEMBER_DO_TELL_ABORT:
@@ -180,9 +328,9 @@ static bool act(unsigned rank, enum member_action action)
 	case MEMBER_DO_YES:
 		if (w.m[rank].state == MEMBER_VOTED && w.m[rank].order == CUT_COMMIT)
 			assert_true(d->stream && !d->gate_broken);
-		post(ANSWER, rank, w.m[rank].order, 1);
+		own_answer(rank, w.m[rank].order, true);
 		break;
-	case MEMBER_DO_NO: post(ANSWER, rank, w.m[rank].order, 0); break;
+	case MEMBER_DO_NO: own_answer(rank, w.m[rank].order, false); break;
 	case MEMBER_DO_STOP_LEASE: break;
 	}
 	return true;
@@ -203,18 +351,44 @@ static void member_event(unsigned rank, enum member_event ev, enum cut_round rou
 	}
 }
 
-/* A worker's own events keep their order; all else may overtake. */
+static bool in_turn(const struct letter *a, const struct letter *b)
+{
+	return a->kind == b->kind && a->rank == b->rank && a->kind != LEAD_DONE && a->from == b->from;
+}
+
+/* What one worker says, and what goes over one connection, keeps its order; all else may overtake. */
 static unsigned pick(void)
 {
 	unsigned i = dice(w.bagged);
 
 	for (unsigned k = 0; k < i; k++)
-		if (w.bag[k].kind == EVENT && w.bag[i].kind == EVENT && w.bag[k].rank == w.bag[i].rank)
+		if (in_turn(&w.bag[k], &w.bag[i]))
 			return k;
-	for (unsigned k = 0; k < i; k++)
-		if (w.bag[k].kind == ORDER && w.bag[i].kind == ORDER && w.bag[k].rank == w.bag[i].rank)
-			return k; /* so does the connection to a member */
 	return i;
+}
+
+static void deliver_order(const struct letter *l)
+{
+	struct node *n = &w.n[l->rank];
+
+	if (w.cut_off[l->from][l->rank])
+		return;
+	if (n->up != NOBODY && n->up != l->from && l->round != CUT_ABORT)
+		return; /* a parent that has been bypassed */
+	n->up = l->from;
+	if (l->round != CUT_ABORT || n->r.round != CUT_ABORT || n->r.told)
+		node_order(l->rank, l->round);
+}
+
+static void deliver_answer(const struct letter *l)
+{
+	struct node *n = &w.n[l->rank];
+
+	if (w.cut_off[l->rank][l->from])
+		return;
+	for (unsigned i = 1; i < n->r.count; i++)
+		if (n->r.branches[i].rank == l->from)
+			say(l->rank, reduce_answer(&n->r, i, l->round, l->what, l->whose, NULL));
 }
 
 static void deliver(void)
@@ -223,12 +397,16 @@ static void deliver(void)
 	struct letter l = w.bag[i];
 
 	memmove(&w.bag[i], &w.bag[i + 1], (--w.bagged - i) * sizeof(w.bag[0]));
+	if ((l.kind == ORDER || l.kind == ANSWER) && fault()) {
+		if (l.kind == ORDER)
+			break_way(l.from, l.rank);
+		else
+			break_way(l.rank, l.from);
+		return;
+	}
 	switch (l.kind) {
-	case ORDER: member_event(l.rank, MEMBER_EV_ORDER, l.round); break;
-	case ANSWER:
-		if (!fault())
-			lead_event(l.what ? LEAD_EV_YES : LEAD_EV_NO, l.round, l.rank);
-		break;
+	case ORDER: deliver_order(&l); break;
+	case ANSWER: deliver_answer(&l); break;
 	case EVENT:
 		if (l.what == MEMBER_EV_ARMED && fault() && w.d[l.rank].worker) { /* it dies instead */
 			w.d[l.rank].worker = false;
@@ -244,17 +422,13 @@ static void deliver(void)
 	}
 }
 
-/* Time passes: only when it can matter, or something is late. */
+/* Time passes: something is late. */
 static void pass_time(void)
 {
 	unsigned rank = dice(MEMBERS);
 	struct member *m = &w.m[rank];
 
-	if (w.calm) { /* nobody is late */
-		assert_int_equal(w.lead.state, LEAD_DRAINING);
-		lead_event(LEAD_EV_TIME, CUT_ARM, 0);
-		return;
-	}
+	assert_false(w.calm); /* then nothing is */
 	switch (dice(4)) {
 	case 0:
 		lead_event(LEAD_EV_TIME, CUT_ARM, 0);
@@ -266,7 +440,7 @@ static void pass_time(void)
 		}
 		break;
 	case 2: member_event(rank, MEMBER_EV_TIME, CUT_ARM); break;
-	default: break;
+	default: node_time(rank); break;
 	}
 }
 
@@ -285,21 +459,27 @@ static void run(unsigned trouble, bool lead_may_die)
 	memset(&w, 0, sizeof(w));
 	w.calm = trouble == 0;
 	w.trouble = trouble;
-	assert_int_equal(lead_init(&w.lead, MEMBERS), 0);
-	for (unsigned i = 0; i < MEMBERS; i++)
+	lead_init(&w.lead);
+	for (unsigned i = 0; i < MEMBERS; i++) {
 		member_init(&w.m[i]);
+		reduce_init(&w.n[i].r);
+		w.n[i].up = NOBODY;
+		assert_int_equal(reduce_add(&w.n[i].r, i), 0);
+		branch_out(&w.n[i], i);
+	}
 	lead_event(LEAD_EV_BEGIN, CUT_ARM, 0);
 	for (unsigned step = 0; !quiet(); step++) {
 		if (step > STEPS)
 			w.trouble = 0; /* and now it must come to an end */
 		if (step > 100 * STEPS) {
-			printf("lead %s, members %s %s %s, bag %u\n", lead_state_name(w.lead.state),
-			       member_state_name(w.m[0].state), member_state_name(w.m[1].state),
-			       member_state_name(w.m[2].state), w.bagged);
+			printf("lead %s, bag %u, members", lead_state_name(w.lead.state), w.bagged);
+			for (unsigned i = 0; i < MEMBERS; i++)
+				printf(" %s", member_state_name(w.m[i].state));
+			printf("\n");
 			fail_msg("it does not end");
 		}
-		if (lead_may_die && !w.lead_dead && dice(64) == 0)
-			w.lead_dead = true;
+		if (lead_may_die && !w.lead_dead && dice(128) == 0)
+			lead_dies();
 		if (w.bagged && (w.calm || dice(8)))
 			deliver();
 		else if (!w.bagged || fault())
@@ -312,7 +492,8 @@ static void run(unsigned trouble, bool lead_may_die)
 	}
 	if (!w.lead_dead)
 		assert_int_equal(w.manifest, w.lead.state == LEAD_WHOLE);
-	lead_dispose(&w.lead);
+	for (unsigned i = 0; i < MEMBERS; i++)
+		reduce_dispose(&w.n[i].r);
 }
 
 static void test_no_faults(void **state)
