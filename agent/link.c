@@ -431,6 +431,14 @@ void link_send(struct link *link, uint8_t *data, size_t size)
 		free(data);
 }
 
+void link_last_word(struct link *link, uint8_t *data, size_t size)
+{
+	if (data && link->io && !evbuffer_get_length(bufferevent_get_output(link->io)) &&
+	    send(bufferevent_getfd(link->io), data, size, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+		fm_debug("link %s: %s", link->name, strerror(errno));
+	free(data);
+}
+
 void link_proven(struct link *link)
 {
 	link->proven = true;

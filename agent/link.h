@@ -51,6 +51,8 @@ void link_proven(struct link *link);
 bool link_is_proven(const struct link *link);
 /* Close it: error is logged and told by lost(), from the loop. */
 void link_refuse(struct link *link, const struct fm_error *error);
+/* The last that is said over it, at once, as far as it goes without waiting. data is taken. */
+void link_last_word(struct link *link, uint8_t *data, size_t size);
 /* "n3", "from 10.0.0.3:4711" */
 const char *link_name(const struct link *link);
 

@@ -188,6 +188,21 @@ static int unseal(struct agent *agent, const struct wire_frame *frame, const uin
 	return 0;
 }
 
+/* A clock that is wrong, a munged that is down: the lead should hear of it. */
+static void refuse_open(struct link *link, const struct wire_frame *open, const struct fm_error *error)
+{
+	struct wire_frame frame = *open;
+	size_t size;
+	uint8_t *data;
+
+	frame.type = WIRE_REFUSAL;
+	frame.from = open->to;
+	frame.to = open->from;
+	data = wire_encode_refusal(&frame, error->text, &size);
+	link_last_word(link, data, size);
+	link_refuse(link, error);
+}
+
 static void new_parent(struct tree *tree, struct link *link, unsigned rank, const uint8_t key[WIRE_KEY])
 {
 	bool same = memcmp(tree->key, key, WIRE_KEY) == 0;
@@ -222,7 +237,7 @@ static void take_open(struct agent *agent, struct link *link, const struct wire_
 	struct tree *tree;
 
 	if (unseal(agent, frame, data, size, &order, key, &err)) {
-		link_refuse(link, &err);
+		refuse_open(link, frame, &err);
 		return;
 	}
 	link_proven(link);
@@ -265,12 +280,22 @@ static void take_answer(struct tree *tree, unsigned branch, const struct wire_fr
 	cut_sum_dispose(&answer.sum);
 }
 
+static void take_refusal(struct link *link, const struct wire_frame *frame)
+{
+	char text[WIRE_TEXT_MAX + 1];
+	struct fm_error err;
+
+	wire_refusal_text(frame, text);
+	fm_fail(&err, FM_DENIED, "the agent of %s refuses: %s", link_name(link), text);
+	link_refuse(link, &err);
+}
+
 /* Who speaks: the way it came on, or NULL. */
 static struct way *speaker(struct tree *tree, const struct link *link, const struct wire_frame *frame)
 {
 	if (!tree || tree->id.n != frame->n || tree->rank != frame->to)
 		return NULL;
-	if (frame->type != WIRE_ANSWER)
+	if (frame->type != WIRE_ANSWER && frame->type != WIRE_REFUSAL)
 		return tree->up.link == link && tree->up.rank == frame->from ? &tree->up : NULL;
 	for (unsigned i = 1; i < tree->reduce.count; i++)
 		if (tree->ways[i].link == link && tree->ways[i].rank == frame->from)
@@ -301,6 +326,8 @@ static void on_frame(struct agent *agent, struct link *link, const uint8_t *data
 		fm_fail(&err, FM_DENIED, "a frame without a credential before it");
 		if (!link_is_proven(link))
 			link_refuse(link, &err);
+	} else if (frame.type == WIRE_REFUSAL) {
+		take_refusal(link, &frame);
 	} else if (!wire_proven(data, size, tree->key)) {
 		fm_fail(&err, FM_DENIED, "a frame about snapshot %u.%u that is not proven by its key", frame.job, frame.n);
 		link_refuse(link, &err);

@@ -77,7 +77,7 @@ int wire_decode(struct wire_frame *frame_r, const uint8_t *data, size_t size, st
 
 	if (size < WIRE_HEADER + WIRE_MAC || wire_size(data, size, &said) || said != size)
 		return fm_fail(err, FM_USAGE, "not a frame of a cut");
-	if (data[8] < WIRE_OPEN || data[8] > WIRE_END || data[9] >= CUT_ROUNDS || get16(data + 10))
+	if (data[8] < WIRE_OPEN || data[8] > WIRE_REFUSAL || data[9] >= CUT_ROUNDS || get16(data + 10))
 		return fm_fail(err, FM_USAGE, "a frame of a kind that is not known here (%u, %u)", data[8], data[9]);
 	*frame_r = (struct wire_frame){
 		.type = (enum wire_type)data[8], .round = (enum cut_round)data[9],
@@ -136,6 +136,29 @@ uint8_t *wire_encode_end(const struct wire_frame *frame, const uint8_t key[WIRE_
 	uint8_t *data = frame_new(frame, 0, size_r);
 
 	return data ? frame_seal(data, *size_r, key) : NULL;
+}
+
+/* It goes into logs. size is at most WIRE_TEXT_MAX. */
+static void copy_text(char text_r[WIRE_TEXT_MAX + 1], const uint8_t *text, size_t size)
+{
+	for (size_t i = 0; i < size; i++)
+		text_r[i] = text[i] < ' ' || text[i] == 127 ? '?' : (char)text[i];
+	text_r[size] = '\0';
+}
+
+uint8_t *wire_encode_refusal(const struct wire_frame *frame, const char *text, size_t *size_r)
+{
+	size_t size = strnlen(text, WIRE_TEXT_MAX);
+	uint8_t *data = frame_new(frame, size, size_r);
+
+	if (data)
+		memcpy(data + WIRE_HEADER, text, size);
+	return data;
+}
+
+void wire_refusal_text(const struct wire_frame *frame, char text_r[WIRE_TEXT_MAX + 1])
+{
+	copy_text(text_r, frame->body, frame->size < WIRE_TEXT_MAX ? frame->size : WIRE_TEXT_MAX);
 }
 
 /* ---- orders ------------------------------------------------------------------------------ */
@@ -221,10 +244,7 @@ int wire_decode_answer(struct wire_answer *answer_r, const struct wire_frame *fr
 			 .stopped_bytes = get64(body + 16), .first_ns = (int64_t)get64(body + 24),
 			 .last_ns = (int64_t)get64(body + 32), .entries_size = entries },
 	};
-	memcpy(answer_r->text, body + ANSWER_SIZE, text);
-	for (size_t i = 0; i < text; i++) /* it goes into logs */
-		if ((unsigned char)answer_r->text[i] < ' ' || answer_r->text[i] == 127)
-			answer_r->text[i] = '?';
+	copy_text(answer_r->text, body + ANSWER_SIZE, text);
 	if (!entries)
 		return 0;
 	answer_r->sum.entries = malloc(entries);

@@ -14,6 +14,8 @@
  *	        credential that only root can decode: wire_grant_format()
  *	ORDER   body = order          ANSWER  body = answer
  *	END     no body: the snapshot is over, the key can be forgotten
+ *	REFUSAL body = text: why the OPEN that came is not obeyed, before the connection is
+ *	        closed.  Proven by nothing, so worth no more than the closing.
  */
 #ifndef FM_CUT_WIRE_H
 #define FM_CUT_WIRE_H
@@ -32,7 +34,7 @@
 /* An answer for so many members. */
 #define WIRE_ANSWER_MAX(members) (WIRE_SMALL + (members) * (CUT_ENTRY_MAX + 1))
 
-enum wire_type { WIRE_OPEN = 1, WIRE_ORDER, WIRE_ANSWER, WIRE_END };
+enum wire_type { WIRE_OPEN = 1, WIRE_ORDER, WIRE_ANSWER, WIRE_END, WIRE_REFUSAL };
 
 struct wire_frame {
 	enum wire_type type;
@@ -74,6 +76,9 @@ uint8_t *wire_encode_order(const struct wire_frame *frame, const struct wire_ord
 uint8_t *wire_encode_answer(const struct wire_frame *frame, const struct wire_answer *answer,
 			    const uint8_t key[WIRE_KEY], size_t *size_r);
 uint8_t *wire_encode_end(const struct wire_frame *frame, const uint8_t key[WIRE_KEY], size_t *size_r);
+
+uint8_t *wire_encode_refusal(const struct wire_frame *frame, const char *text, size_t *size_r);
+void wire_refusal_text(const struct wire_frame *frame, char text_r[WIRE_TEXT_MAX + 1]);
 
 /* What an OPEN's credential holds: the key, and what for: "cut JOB.N FROM TO KEY". */
 #define WIRE_GRANT_MAX 160

@@ -171,9 +171,30 @@ def lead_dies():
             c.all_run(6, NODES)
 
 
+@test
+def other_key():
+    """an agent with another munge key: the create says what that agent has against it"""
+    with Cluster(2) as c:
+        c.put(8, [1, 2])
+        other = Cluster(1)
+        try:
+            c.node(2).kill()
+            c.node(2).configure({"MungeSocket": other.munge})
+            c.node(2).start()
+            why = c.fails(8, 1)
+            assert why.startswith("member 1 (n2)") and "n2 refuses" in why and "munge" in why, why
+        finally:
+            other.close()
+        c.node(2).kill()
+        c.node(2).configure({})
+        c.node(2).start()
+        c.snapshot(8, 1)
+        c.all_run(8, [1, 2])
+
+
 # ---- the wire, spoken by somebody else ------------------------------------------------------
 
-OPEN, ORDER, ANSWER, END = 1, 2, 3, 4
+OPEN, ORDER, ANSWER, END, REFUSAL = 1, 2, 3, 4, 5
 
 
 class Peer:
@@ -212,6 +233,8 @@ class Peer:
             rest = self.sock.recv(size - 36, socket.MSG_WAITALL)
         except ConnectionResetError:
             return None
+        if kind == REFUSAL:
+            return "refused", rest[:-32].decode()
         assert kind == ANSWER and hmac.new(self.key, head + rest[:-32], hashlib.sha256).digest() == rest[-32:]
         return ROUNDS[round_], bool(rest[0]), rest[48:-32].decode()
 
@@ -230,7 +253,8 @@ def strangers():
 
         def shut_out(p, data, word):
             p.send(data)
-            assert p.answer() is None
+            told = p.answer()
+            assert told is None or told[0] == "refused" and p.answer() is None, told
             wait_for(word, lambda: word in c.node(2).tail(8))
 
         p = peer()

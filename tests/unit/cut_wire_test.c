@@ -108,6 +108,27 @@ static void test_answers(void **state)
 	free(data);
 }
 
+static void test_refusal(void **state)
+{
+	struct wire_frame frame = frame_of(WIRE_REFUSAL, CUT_ARM);
+	char text[WIRE_TEXT_MAX + 1], endless[2000];
+	struct fm_error err;
+	size_t size;
+	uint8_t *data = wire_encode_refusal(&frame, "no\n", &size);
+
+	(void)state;
+	assert_int_equal(wire_decode(&frame, data, size, &err), 0);
+	assert_false(wire_proven(data, size, key));
+	wire_refusal_text(&frame, text);
+	assert_string_equal(text, "no?");
+	free(data);
+	memset(endless, 'x', sizeof(endless));
+	frame.body = (const uint8_t *)endless;
+	frame.size = sizeof(endless);
+	wire_refusal_text(&frame, text);
+	assert_int_equal(strlen(text), WIRE_TEXT_MAX);
+}
+
 /* Whatever the bytes are: an error, or a frame within them; and proven only when whole and unchanged. */
 static void feed(const uint8_t *data, size_t size, bool original)
 {
@@ -207,7 +228,7 @@ static void test_grant(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_order), cmocka_unit_test(test_answers), cmocka_unit_test(test_damage),
+		cmocka_unit_test(test_order), cmocka_unit_test(test_refusal), cmocka_unit_test(test_answers), cmocka_unit_test(test_damage),
 		cmocka_unit_test(test_sizes), cmocka_unit_test(test_other_key), cmocka_unit_test(test_grant),
 	};
 
