@@ -8,6 +8,7 @@
  *	close        both, without a lease, as before a restored guest runs
  *	wait MS      run the loop so long
  *	go           run the loop until a line comes on stdin
+ *	mark MAC     markers from each vif to each other, until all have come; MAC is the first one's guest's, the others' follow
  *	drain        read out, print what is held
  *	save PREFIX  write PREFIX.0, PREFIX.1, …
  *	load PREFIX  read them
@@ -124,6 +125,51 @@ static void drain(void)
 	stats_print();
 }
 
+static unsigned marked; /* how many markers have come */
+
+static void marker_came(const void *payload, size_t size, uint64_t at_ns, void *arg)
+{
+	int from = size == 2 ? ((const uint8_t *)payload)[0] : vifs, to = size == 2 ? ((const uint8_t *)payload)[1] : vifs;
+
+	if (from >= vifs || to >= vifs || arg != gates[to]) {
+		fprintf(stderr, "gate_try: a marker that nobody sent here\n");
+		exit(1);
+	}
+	marked++;
+}
+
+static void mark(const char *mac)
+{
+	uint64_t start = now_ns();
+	uint8_t macs[VIFS_MAX][6];
+	struct fm_error err;
+
+	marked = 0;
+	for (int i = 0; i < vifs; i++) {
+		uint8_t *m = macs[i];
+
+		if (sscanf(mac, "%hhx:%hhx:%hhx:%hhx:%hhx:%hhx", m, m + 1, m + 2, m + 3, m + 4, m + 5) != 6) {
+			fprintf(stderr, "gate_try: '%s' is no MAC address\n", mac);
+			exit(2);
+		}
+		m[5] = (uint8_t)(m[5] + i);
+		gate_on_marker(gates[i], marker_came, gates[i]);
+	}
+	for (int i = 0; i < vifs; i++)
+		for (int j = 0; j < vifs; j++)
+			if (j != i)
+				check(gate_send_marker(gates[i], macs[i], macs[j], (uint8_t[]){ (uint8_t)i, (uint8_t)j }, 2,
+						       &err), &err);
+	while (marked < (unsigned)(vifs * (vifs - 1))) {
+		if (ms_since(start) > 10000) {
+			fprintf(stderr, "gate_try: %u markers came in 10 s\n", marked);
+			exit(1);
+		}
+		loop_ms(1);
+	}
+	printf("mark: %u markers in %.2f ms\n", marked, ms_since(start));
+}
+
 static void file_move(const char *prefix, bool save)
 {
 	for (int i = 0; i < vifs; i++) {
@@ -197,6 +243,8 @@ static int run(char **words)
 		release();
 	else if (strcmp(word, "leave") == 0)
 		_exit(bad);
+	else if (strcmp(word, "mark") == 0 && words[1])
+		return mark(words[1]), 2;
 	else if (strcmp(word, "wait") == 0 && words[1])
 		return loop_ms((unsigned)atoi(words[1])), 2;
 	else if ((strcmp(word, "save") == 0 || strcmp(word, "load") == 0) && words[1])
