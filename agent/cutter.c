@@ -73,6 +73,7 @@ static struct json_object *manifest_entry(const struct cutter *c)
 	}
 	fm_json_set_double(o, "stop_ms", c->stopped_ms);
 	fm_json_set_int(o, "suspended_at_ns", c->suspended_ns);
+	drain_describe(c->drain, o);
 	if (c->rest) {
 		json_object_object_foreach(c->rest, key, value)
 			json_object_object_add(o, key, json_object_get(value));
@@ -85,7 +86,7 @@ static struct cut_sum sum_of(const struct cutter *c, struct json_object *entry)
 {
 	switch (c->m.order) {
 	case CUT_ARM: return (struct cut_sum){ .stopped_bytes = c->live ? 0 : (uint64_t)c->raw_bytes + 1 };
-	case CUT_DRAIN: return (struct cut_sum){ .drain_us = c->drain_us, .drain_bound = c->drain_bound };
+	case CUT_DRAIN: return (struct cut_sum){ .drain_us = drain_took_us(c->drain), .drain_bound = drain_was_bound(c->drain) };
 	case CUT_CUT: return (struct cut_sum){ .first_ns = c->suspended_ns, .last_ns = c->suspended_ns };
 	case CUT_COMMIT: {
 		const char *text = fm_json_text(entry);
@@ -222,15 +223,15 @@ static void cutter_free(struct cutter *c)
 		event_free(c->timer);
 	if (c->lease)
 		event_free(c->lease);
-	if (c->drain)
-		event_free(c->drain);
+	drain_destroy(c->drain);
 	free(c->dir);
 	free(c->frames);
 	json_object_put(c->rest);
 	free(c);
 }
 
-static struct cutter *cutter_new(struct job *job, const struct fm_snapshot_id *id, struct fm_error *err)
+static struct cutter *cutter_new(struct job *job, const struct fm_snapshot_id *id, const uint8_t key[MARK_KEY],
+				 struct fm_error *err)
 {
 	struct cutter *c = calloc(1, sizeof(*c));
 
@@ -240,23 +241,22 @@ static struct cutter *cutter_new(struct job *job, const struct fm_snapshot_id *i
 		member_init(&c->m);
 		c->timer = evtimer_new(job->agent->base, on_timer, c);
 		c->lease = evtimer_new(job->agent->base, on_lease, c);
-		c->drain = evtimer_new(job->agent->base, cutter_on_drained, c);
 		c->dir = store_snapshot_dir(job->agent->conf.store_dir, id);
 		snprintf(c->stream_name, sizeof(c->stream_name), "member-%u.zst", job->rank);
 		snprintf(c->held_name, sizeof(c->held_name), "member-%u.held", job->rank);
 	}
-	if (!c || !c->timer || !c->lease || !c->drain || !c->dir) {
-		if (c)
-			cutter_free(c);
+	if (!c || !c->timer || !c->lease || !c->dir)
 		fm_fail(err, FM_FAILED, "out of memory");
-		return NULL;
-	}
-	return c;
+	else if (cutter_listen(c, key, err) == 0)
+		return c;
+	if (c)
+		cutter_free(c);
+	return NULL;
 }
 
 /* The cutter that is to hear the order, a new one for an arm; NULL with err: there is none. */
 static struct cutter *find(struct job *job, const struct fm_snapshot_id *id, enum cut_round round,
-			   struct fm_error *err)
+			   const uint8_t key[MARK_KEY], struct fm_error *err)
 {
 	struct cutter *c = job->cutter;
 
@@ -280,16 +280,16 @@ static struct cutter *find(struct job *job, const struct fm_snapshot_id *id, enu
 	}
 	if (c)
 		cutter_free(c);
-	job->cutter = cutter_new(job, id, err);
+	job->cutter = cutter_new(job, id, key, err);
 	return job->cutter;
 }
 
 void cutter_order(struct job *job, const struct fm_snapshot_id *id, enum cut_round round, int64_t lease_ms,
-		  cutter_done done, void *arg)
+		  const uint8_t key[MARK_KEY], cutter_done done, void *arg)
 {
 	static const struct cut_sum nothing;
 	struct fm_error err;
-	struct cutter *c = find(job, id, round, &err);
+	struct cutter *c = find(job, id, round, key, &err);
 
 	if (!c) { /* nothing here needs undoing */
 		done(round, &nothing, round == CUT_ABORT ? NULL : &err, arg);

@@ -8,6 +8,7 @@
 #ifndef FM_CUTTER_H
 #define FM_CUTTER_H
 
+#include "agent/cut/marks.h"
 #include "agent/cut/member.h"
 #include "agent/cut/reduce.h"
 #include "agent/job.h"
@@ -18,9 +19,9 @@ struct cutter;
 typedef void (*cutter_done)(enum cut_round round, const struct cut_sum *sum, const struct fm_error *error, void *arg);
 
 /* The lead's order to this member; one answer, unless another order takes its place. lease_ms: with
- * CUT_GATE, how long the gate may stay shut; 0: GateMax. */
+ * CUT_GATE, how long the gate may stay shut; 0: GateMax. key: the snapshot's, with CUT_ARM; proves the markers. */
 void cutter_order(struct job *job, const struct fm_snapshot_id *id, enum cut_round round, int64_t lease_ms,
-		  cutter_done done, void *arg);
+		  const uint8_t key[MARK_KEY], cutter_done done, void *arg);
 /* The guest is gone or going: whatever is under way ends with this error. */
 void cutter_stop(struct job *job, const struct fm_error *error);
 

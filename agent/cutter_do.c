@@ -202,27 +202,29 @@ static int hold_out(struct cutter *c, struct fm_error *err)
 	return 0;
 }
 
-/* What is under way arrives: within FlushBound. */
-static void drain(struct cutter *c)
+static void on_drained(void *arg)
 {
-	int64_t ms = c->job->agent->conf.flush_bound_ms;
-
-	c->drain_from_ns = agent_now_ns();
-	c->drain_bound = 1;
-	if (ms > 0)
-		cutter_set_timer(c->drain, ms);
-	else
-		cutter_on_drained(-1, 0, c);
+	cutter_tell(arg, MEMBER_EV_DRAINED);
 }
 
-void cutter_on_drained(evutil_socket_t fd, short what, void *arg)
+static void on_late_marker(const struct fm_error *why, void *arg)
 {
 	struct cutter *c = arg;
 
-	(void)fd, (void)what;
-	event_del(c->drain);
-	c->drain_us = (uint32_t)((agent_now_ns() - c->drain_from_ns) / 1000);
-	cutter_tell(c, MEMBER_EV_DRAINED);
+	if (member_over(&c->m)) {
+		fm_warning("%s %s", cutter_tag(c), why->text);
+		return;
+	}
+	cutter_blame(c, why, NULL);
+	cutter_tell(c, MEMBER_EV_GATE_LOST);
+}
+
+int cutter_listen(struct cutter *c, const uint8_t key[MARK_KEY], struct fm_error *err)
+{
+	const struct drain_calls calls = { on_drained, on_late_marker, c };
+
+	c->drain = drain_create(c->job, &c->id, key, &calls, err);
+	return c->drain ? 0 : -1;
 }
 
 static int export_frames(struct cutter *c, struct fm_error *err)
@@ -230,6 +232,7 @@ static int export_frames(struct cutter *c, struct fm_error *err)
 	if (gate_drain(c->job->gate, err) ||
 	    gate_export(c->job->gate, &c->frames, &c->frames_size, err))
 		return -1;
+	drain_seal(c->drain);
 	if (!gate_kept(c, err)) {
 		cutter_blame(c, err, NULL);
 		cutter_tell(c, MEMBER_EV_GATE_LOST);
@@ -381,7 +384,7 @@ int cutter_do(struct cutter *c, enum member_action action, struct fm_error *err)
 	switch (action) {
 	case MEMBER_DO_START: return start_save(c, err);
 	case MEMBER_DO_HOLD_OUT: return freeze(c);
-	case MEMBER_DO_DRAIN: drain(c); return 0;
+	case MEMBER_DO_DRAIN: drain_begin(c->drain); return 0;
 	case MEMBER_DO_HOLD_IN: return gate_hold_in(c->job->gate, c->lease_end_ns, err);
 	case MEMBER_DO_TELL_CUT: command(c, "cut"); return 0;
 	case MEMBER_DO_EXPORT: return export_frames(c, err);

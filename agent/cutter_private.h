@@ -4,6 +4,7 @@
 #define FM_CUTTER_PRIVATE_H
 
 #include "agent/cutter.h"
+#include "agent/drain.h"
 #include "agent/store/store.h"
 
 #define CUTTER_QUEUE 16
@@ -17,7 +18,8 @@ struct cutter {
 	struct member m;
 	struct worker *worker; /* save, or resume */
 	struct task *task;
-	struct event *timer, *lease, *drain;
+	struct event *timer, *lease;
+	struct drain *drain;
 	cutter_done done; /* of the order that waits */
 	void *arg;
 	struct fm_error why; /* the first thing that went wrong */
@@ -28,8 +30,6 @@ struct cutter {
 	int64_t raw_bytes, suspend_ns, suspended_ns;
 	double stopped_ms;
 	struct json_object *rest; /* how the guest came to rest: keys of the manifest */
-	uint64_t drain_from_ns;
-	uint32_t drain_us, drain_bound; /* how long it took; 1: until FlushBound was over */
 	struct store_file stream, held;
 	struct gate_stats stats;
 	int64_t lease_ms;
@@ -56,7 +56,8 @@ void cutter_set_timer(struct event *ev, int64_t ms);
 
 /* cutter_do.c: one action; -1: it could not be done, and nothing follows of itself. */
 int cutter_do(struct cutter *c, enum member_action action, struct fm_error *err);
-void cutter_on_drained(evutil_socket_t fd, short what, void *arg);
+/* For the peers' markers, from now on. */
+int cutter_listen(struct cutter *c, const uint8_t key[MARK_KEY], struct fm_error *err);
 struct json_object *cutter_file_json(const struct store_file *file);
 
 #endif

@@ -7,6 +7,7 @@ libagent_la_SOURCES = \
 	agent/cut_inject.c agent/cut_inject.h agent/hypervisor/sim_inject.c agent/hypervisor/sim.h \
 	agent/cutter.c agent/cutter.h agent/cutter_do.c agent/cutter_private.h \
 	agent/domains.c agent/domains.h \
+	agent/drain.c agent/drain.h \
 	agent/fence.c agent/fence.h \
 	agent/forward.c agent/forward.h \
 	agent/group.c agent/group.h agent/group_plan.c \
@@ -44,6 +45,7 @@ fermatad_LDADD = libagent.la libcut.la libgate.la libfm_store.la libfermata.la \
 cluster_tests = \
 	tests/cluster/abort_test.py \
 	tests/cluster/daemon_test.py \
+	tests/cluster/drain_test.py \
 	tests/cluster/group_test.py \
 	tests/cluster/network_test.py \
 	tests/cluster/restore_test.py \

@@ -5,6 +5,8 @@
 #include "agent/manifest_build.h"
 
 #include <stdio.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -55,6 +57,27 @@ bad:
 	return NULL;
 }
 
+/* By markers is what all members' were; the longest time of one. */
+static void drain_part(struct json_object *cut, struct json_object *members)
+{
+	bool markers = true, timed = false;
+	double longest = 0;
+
+	for (size_t i = 0; i < json_object_array_length(members); i++) {
+		struct json_object *member = json_object_array_get_idx(members, i), *ms = NULL;
+
+		markers = markers && strcmp(fm_json_string_or(member, "drain", "bound"), "markers") == 0;
+		if (!json_object_object_get_ex(member, "marker_ms", &ms))
+			continue;
+		timed = true;
+		if (json_object_get_double(ms) > longest)
+			longest = json_object_get_double(ms);
+	}
+	fm_json_set_string(cut, "drain", markers ? "markers" : "bound");
+	if (timed)
+		fm_json_set_double(cut, "marker_ms_max", longest);
+}
+
 static struct json_object *cut_part(const struct manifest_facts *f, struct json_object *members)
 {
 	const struct fm_conf *conf = &f->job->agent->conf;
@@ -74,6 +97,7 @@ static struct json_object *cut_part(const struct manifest_facts *f, struct json_
 		fm_json_set_double(rounds, cut_round_name((enum cut_round)i), f->round_ms[i]);
 	json_object_object_add(o, "rounds_ms", rounds);
 	fm_json_set_int(o, "arity", conf->tree_arity);
+	drain_part(o, members);
 	fm_json_set_int(o, "flush_bound_ms", conf->flush_bound_ms);
 	fm_json_set_string(o, "gate", conf->gate);
 	return o;
@@ -100,6 +124,41 @@ static void member_notes(struct json_object *array, unsigned rank, struct json_o
 	}
 }
 
+static void note(struct json_object *array, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static void note(struct json_object *array, const char *fmt, ...)
+{
+	char text[256];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	json_object_array_add(array, json_object_new_string(text));
+}
+
+/* How the network was known to be empty, where that is less than by all markers within FlushBound. */
+static void drain_notes(struct json_object *array, const struct manifest_facts *f, struct json_object *members)
+{
+	const struct fm_conf *conf = &f->job->agent->conf;
+
+	if (strcmp(conf->drain, "markers") == 0 && f->job->spec.node_count > conf->marker_members)
+		note(array, "more than %u members (MarkerMembers): the network was drained by FlushBound (%lld ms) alone",
+		     conf->marker_members, (long long)conf->flush_bound_ms);
+	for (unsigned i = 0; i < f->job->spec.node_count; i++) {
+		struct json_object *member = json_object_array_get_idx(members, i);
+		int64_t missing = fm_json_int_or(member, "markers_missing", 0);
+		double ms = json_object_get_double(json_object_object_get(member, "marker_ms"));
+
+		if (missing)
+			note(array, "member %u had not heard from member %lld's marker%s by its cut: it relied on FlushBound (%lld ms)",
+			     i, (long long)fm_json_int_or(member, "marker_missing", 0), missing > 1 ? ", nor others'," : "",
+			     (long long)conf->flush_bound_ms);
+		else if (ms > (double)conf->flush_bound_ms)
+			note(array, "member %u had the last marker after %.1f ms, FlushBound is %lld ms: it was in time for the cut, but "
+			     "raise it", i, ms, (long long)conf->flush_bound_ms);
+	}
+}
+
 static struct json_object *notes(const struct manifest_facts *f, struct json_object *members)
 {
 	struct json_object *array = json_object_new_array();
@@ -107,6 +166,8 @@ static struct json_object *notes(const struct manifest_facts *f, struct json_obj
 	if (strcmp(f->job->agent->conf.gate, "none") == 0)
 		json_object_array_add(array, json_object_new_string(
 			"Gate=none: the network was not held; messages under way at the cut may be lost or doubled"));
+	else
+		drain_notes(array, f, members);
 	for (unsigned i = 0; i < f->job->spec.node_count; i++)
 		member_notes(array, i, json_object_array_get_idx(members, i));
 	return array;

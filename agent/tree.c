@@ -125,7 +125,7 @@ static void order_own(struct tree *tree, enum cut_round round)
 	struct fm_error err;
 
 	if (tree->job) {
-		cutter_order(tree->job, &tree->id, round, tree->lease_ms, on_own, tree);
+		cutter_order(tree->job, &tree->id, round, tree->lease_ms, tree->key, on_own, tree);
 		return;
 	}
 	fm_fail(&err, FM_FAILED, "the member has ended");

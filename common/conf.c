@@ -38,6 +38,7 @@ static const struct conf_key conf_keys[] = {
 	TEXT("AdminUsers", admin_users, "root,slurm"),
 	TEXT("Hypervisor", hypervisor, "xen"),
 	TEXT("Gate", gate, "bpf"),
+	TEXT("Drain", drain, "markers"),
 	TEXT("GuestNetwork", guest_network, "10.78.0.0/16"),
 	TEXT("GuestBridge", guest_bridge, "xenbr0"),
 	TEXT("ImageDir", image_dir, FM_DATADIR "/images"),
@@ -51,6 +52,7 @@ static const struct conf_key conf_keys[] = {
 	KEY("GuestRanks", guest_ranks, CONF_UNSIGNED, 2, 1 << 20, "256"),
 	KEY("GuestMemory", guest_memory_mib, CONF_UNSIGNED, 0, 1 << 24, "0"),
 	KEY("GateMax", gate_max_ms, CONF_DURATION, 1, 600000, "2s"),
+	KEY("MarkerMembers", marker_members, CONF_UNSIGNED, 0, 65536, "128"),
 	KEY("FlushBound", flush_bound_ms, CONF_DURATION, 0, 60000, "20ms"),
 	KEY("RoundTimeout", round_timeout_ms, CONF_DURATION, 100, 86400000, "30s"),
 	KEY("CreateTimeout", create_timeout_ms, CONF_DURATION, 1000, 86400000, "120s"),
@@ -87,6 +89,7 @@ static int conf_check(struct fm_conf *conf, struct fm_error *err)
 {
 	static const char *const hypervisors[] = { "xen", "sim", NULL };
 	static const char *const gates[] = { "bpf", "none", "sim", NULL };
+	static const char *const drains[] = { "markers", "bound", NULL };
 	struct fm_hostlist agents;
 	char ip[16], mac[18];
 	unsigned prefix;
@@ -97,7 +100,7 @@ static int conf_check(struct fm_conf *conf, struct fm_error *err)
 	if (r)
 		return fm_context(err, "Agents");
 	if (one_of("Hypervisor", conf->hypervisor, hypervisors, err) ||
-	    one_of("Gate", conf->gate, gates, err))
+	    one_of("Gate", conf->gate, gates, err) || one_of("Drain", conf->drain, drains, err))
 		return -1;
 	if (!conf->cut_port)
 		conf->cut_port = conf->port + 1;

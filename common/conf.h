@@ -27,6 +27,7 @@ struct fm_conf {
 	char *admin_users;
 	char *hypervisor;
 	char *gate;
+	char *drain;
 	char *guest_network;    /* "10.78.0.0/16" */
 	char *guest_bridge;
 	char *image_dir;
@@ -41,6 +42,7 @@ struct fm_conf {
 	unsigned guest_memory_mib;
 	int64_t gate_max_ms;
 	int64_t flush_bound_ms;
+	unsigned marker_members;
 	int64_t round_timeout_ms;
 	int64_t create_timeout_ms;
 	enum fm_log_level log_level;

@@ -174,6 +174,8 @@ static unsigned gate_said(struct member *m, enum member_event event)
 	m->lost = true;
 	if (m->state >= MEMBER_GATED && m->state <= MEMBER_CUT)
 		return undo(m);
+	if (event == MEMBER_EV_GATE_LOST && (m->state == MEMBER_SAVING || m->state == MEMBER_SAVED))
+		return undo(m); /* heard of only now, by a late marker */
 	/* Releasing: only the lease hurries it; the vote will be no in any case. */
 	return m->state == MEMBER_RELEASING && event == MEMBER_EV_LEASE ? undo(m) : 0;
 }

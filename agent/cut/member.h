@@ -61,7 +61,7 @@ enum member_event {
 	MEMBER_EV_DRAINED,        /* nothing is under way to it any more */
 	MEMBER_EV_EXPORTED,       /* what is held is in memory */
 	MEMBER_EV_GATE_OPEN,      /* all frames given back */
-	MEMBER_EV_GATE_LOST,      /* frames passed or were dropped while it should have held */
+	MEMBER_EV_GATE_LOST,      /* frames passed, were dropped, or came too late to be held, up to the vote */
 	MEMBER_EV_FRAMES_STORED,
 	MEMBER_EV_GUEST_RUNS,     /* after a recovery */
 	MEMBER_EV_FAILED,         /* an action could not be done */

@@ -51,6 +51,8 @@ struct gate_driver {
 	bool (*link_ready)(void *port);
 	/* Send a frame (marker.h) as if the guest had sent it, past a shut port. NULL: this driver has no markers. */
 	int (*mark)(void *port, const void *frame, size_t size, struct fm_error *err);
+	/* Will they arrive anywhere? NULL: yes. */
+	bool (*marks)(const struct gate_system *system);
 };
 
 extern const struct gate_driver gate_driver_bpf, gate_driver_none, gate_driver_sim;

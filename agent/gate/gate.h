@@ -89,7 +89,7 @@ int gate_import(struct gate *gate, const void *data, size_t size, struct fm_erro
  */
 int gate_release(struct gate *gate, void (*done)(void *arg), void *arg, struct fm_error *err);
 
-/* Has this driver markers? `none` has not. */
+/* Has this driver markers? `none` has not, nor has `sim` without a network. */
 bool gate_marks(const struct gate_system *system);
 /*
  * From our guest's MAC to a peer's guest, behind everything that this gate has let pass (but for what another CPU has in

@@ -64,7 +64,7 @@ const void *gate_marker_payload(const void *frame, size_t size, size_t *size_r)
 
 bool gate_marks(const struct gate_system *system)
 {
-	return system->driver->mark != NULL;
+	return system->driver->mark && (!system->driver->marks || system->driver->marks(system));
 }
 
 int gate_send_marker(struct gate *gate, const uint8_t from[6], const uint8_t to[6], const void *payload, size_t size,

@@ -277,6 +277,11 @@ static int sim_mark(void *p, const void *frame, size_t size, struct fm_error *er
 	return 0;
 }
 
+static bool sim_marks(const struct gate_system *system)
+{
+	return ((const struct sim_system *)system->state)->net != NULL;
+}
+
 void gate_sim_receive(struct gate *gate,
 		      void (*passed)(void *arg, enum gate_dir dir, const void *frame, size_t size), void *arg)
 {
@@ -303,4 +308,5 @@ const struct gate_driver gate_driver_sim = {
 	.leaked = sim_leaked,
 	.link_ready = sim_link_ready,
 	.mark = sim_mark,
+	.marks = sim_marks,
 };

@@ -31,6 +31,8 @@ static struct json_object *describe_member(struct json_object *member, uint64_t 
 	copy_key(o, member, "frozen");
 	copy_key(o, member, "quiet");
 	copy_key(o, member, "blackout_ms");
+	copy_key(o, member, "drain");
+	copy_key(o, member, "marker_ms");
 	fm_json_set_int(o, "held_frames", held ? fm_json_int_or(held, "frames", 0) : 0);
 	fm_json_set_int(o, "held_bytes", (int64_t)frames.raw_bytes);
 	*bytes += stream.bytes + frames.bytes;
@@ -42,7 +44,7 @@ struct json_object *store_describe(const char *store, const struct fm_snapshot_i
 				   struct json_object *manifest)
 {
 	static const char *const of_cut[] = { "create_ms", "stop_ms", "skew_ms", "rounds_ms", "arity",
-					     "flush_bound_ms", "gate" };
+					     "drain", "marker_ms_max", "flush_bound_ms", "gate" };
 	struct json_object *o = json_object_new_object(), *list = json_object_new_array();
 	struct json_object *members = manifest_get(manifest, "members");
 	FM_AUTO_FREE char *dir = store_snapshot_dir(store, id);

@@ -98,6 +98,10 @@ static const struct schema member_fields[] = {
 	{ .key = "suspend_ms", .kind = SCHEMA_NUMBER, .optional = true, .min = 0, .max = YEARS_100_S * 1000 },
 	{ .key = "copy_ms", .kind = SCHEMA_NUMBER, .optional = true, .min = 0, .max = YEARS_100_S * 1000 },
 	{ .key = "blackout_ms", .kind = SCHEMA_NUMBER, .optional = true, .min = 0, .max = YEARS_100_S * 1000 },
+	{ .key = "drain", .kind = SCHEMA_STRING, .optional = true, .form = schema_word, .min = 1, .max = 16 },
+	{ .key = "marker_ms", .kind = SCHEMA_NUMBER, .optional = true, .min = 0, .max = YEARS_100_S * 1000 },
+	{ .key = "markers_missing", .kind = SCHEMA_INT, .optional = true, .min = 1, .max = MEMBERS_MAX },
+	{ .key = "marker_missing", .kind = SCHEMA_INT, .optional = true, .min = 0, .max = MEMBERS_MAX },
 	END,
 };
 static const struct schema member_element = OBJECT("", member_fields);
@@ -113,6 +117,8 @@ static const struct schema cut_fields[] = {
 	{ .key = "arity", .kind = SCHEMA_INT, .optional = true, .min = 1, .max = MEMBERS_MAX },
 	MS("flush_bound_ms"),
 	WORD("gate"),
+	{ .key = "drain", .kind = SCHEMA_STRING, .optional = true, .form = schema_word, .min = 1, .max = 16 },
+	{ .key = "marker_ms_max", .kind = SCHEMA_NUMBER, .optional = true, .min = 0, .max = YEARS_100_S * 1000 },
 	END,
 };
 

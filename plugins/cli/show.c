@@ -75,6 +75,18 @@ static void print_notes(struct json_object *notes)
 	}
 }
 
+/* "markers, at most 3.1 ms (FlushBound 20 ms)" */
+static char *drained(struct json_object *s)
+{
+	FM_AUTO_FREE char *marker = ms_at(s, "marker_ms_max"), *bound = ms_at(s, "flush_bound_ms");
+	const char *how = print_text_at(s, "drain");
+
+	if (!*how)
+		return NULL;
+	return fm_format("%s%s%s%s%s%s", how, marker ? ", at most " : "", marker ? marker : "", bound ? " (FlushBound " : "",
+			 bound ? bound : "", bound ? ")" : "");
+}
+
 static int print_snapshot(struct json_object *s, struct fm_error *err)
 {
 	struct json_object *job = print_at(s, "job"), *members = print_at(s, "members");
@@ -93,6 +105,7 @@ static int print_snapshot(struct json_object *s, struct fm_error *err)
 	print_field("Took", ms_at(s, "create_ms"));
 	print_field("Stopped", ms_at(s, "stop_ms"));
 	print_field("Skew", ms_at(s, "skew_ms"));
+	print_field("Drained", drained(s));
 	if (print_at(s, "bytes"))
 		print_field("Size", text_size(fm_json_int_or(s, "bytes", 0)));
 	print_field("Folder", strdup(print_text_at(s, "dir")));

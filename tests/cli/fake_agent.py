@@ -25,7 +25,8 @@ def snapshot(name, **more):
          "job": {"scheduler": "slurm", "job": job, "name": "heat", "uid": 1000, "user": "alice", "image": "mpi",
                  "nodes": ["n1", "n2"]},
          "members": [member(0), member(1)], "bytes": 35651584, "raw_bytes": 201326592, "dir": f"/store/{name.replace('.', '/')}",
-         "create_ms": 4200, "stop_ms": 58.2, "skew_ms": 0.4, "notes": ["a note"]}
+         "create_ms": 4200, "stop_ms": 58.2, "skew_ms": 0.4, "drain": "markers", "marker_ms_max": 3.1,
+         "flush_bound_ms": 20, "notes": ["a note"]}
     s.update(more)
     return s
 

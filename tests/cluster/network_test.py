@@ -12,12 +12,18 @@ from network import Network, NotConserved  # noqa: E402
 NODES = [1, 2, 3]
 
 
+def slow_suspension(c):
+    """So that there is something to hold: markers alone would have the cut over in a few milliseconds."""
+    c.node(2).inject("save.suspend=delay:40")
+
+
 @test
 def under_load():
     """snapshots under load: for each pair sent = received + held, and the job goes on without gap or repeat"""
     with Network(3, rate=400) as c:
         c.put(70, NODES)
         c.flows(70, NODES)
+        slow_suspension(c)
         held = 0
         for _ in range(6):
             held += c.conserved(c.snapshot(70, 1)["snapshot"], 3)
@@ -33,6 +39,7 @@ def slow_paths():
         c.wires(1, delay={2: 60, 3: 5})
         c.wires(3, delay={1: 30})
         c.flows(71, NODES)
+        slow_suspension(c)
         for _ in range(3):
             assert c.conserved(c.snapshot(71, 1)["snapshot"], 3) > 0
             c.flows(71, NODES)
@@ -44,6 +51,7 @@ def restored():
     with Network(6, rate=400) as c:
         c.put(72, NODES)
         c.flows(72, NODES)
+        slow_suspension(c)
         snapshot = c.snapshot(72, 1)["snapshot"]
         assert c.conserved(snapshot, 3) > 0
         c.flows(72, NODES)

@@ -306,6 +306,7 @@ def strangers():
         assert p.answer()[:2] == ("arm", True)
         p.send(p.frame(ORDER, "release", p.order()))
         assert p.answer()[:2] == ("release", False)
+        undone(c, [2], "7.%d" % p.n)
         p = peer()  # not a member, not a parent
         p.to = 5
         p.members = 9

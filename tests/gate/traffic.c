@@ -6,6 +6,7 @@
  *        traffic receive COUNT              answers, counts, prints one line, again for ever
  */
 #include <arpa/inet.h>
+#include <errno.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -103,7 +104,13 @@ static void receive(int fd, uint32_t count)
 	char buf[SIZE_MAX_];
 
 	timeout_set(fd, 0);
-	while (recvfrom(fd, buf, sizeof(buf), 0, (struct sockaddr *)&from, &len) >= (ssize_t)sizeof(number)) {
+	for (;;) {
+		ssize_t n = recvfrom(fd, buf, sizeof(buf), 0, (struct sockaddr *)&from, &len);
+
+		if (n < 0 && errno == EINTR)
+			continue; /* the guest was suspended: a socket with a timeout is not waited on again by itself */
+		if (n < (ssize_t)sizeof(number))
+			break;
 		memcpy(&number, buf, sizeof(number));
 		if (number == HELLO) {
 			sendto(fd, buf, sizeof(number), 0, (struct sockaddr *)&from, len);

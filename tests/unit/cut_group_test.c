@@ -429,9 +429,15 @@ static void pass_time(void)
 	struct member *m = &w.m[rank];
 
 	assert_false(w.calm); /* then nothing is */
-	switch (dice(4)) {
+	switch (dice(5)) {
 	case 0:
 		lead_event(LEAD_EV_TIME, CUT_ARM, 0);
+		break;
+	case 3: /* a marker, when the queues have been taken */
+		if (m->state >= MEMBER_CUT && m->state <= MEMBER_SAVED) {
+			w.d[rank].gate_broken = true;
+			member_event(rank, MEMBER_EV_GATE_LOST, CUT_ARM);
+		}
 		break;
 	case 1:
 		if (m->state >= MEMBER_GATED && m->state <= MEMBER_RELEASING) {
