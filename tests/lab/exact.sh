@@ -49,6 +49,7 @@ tally_snapshots() {
 	for ((n = 1; n <= $2; n++)); do
 		said=$(create "$1" 2>&1) || { note "$said"; r=1; }
 		need "snapshot $1.$n is whole" whole "$1.$n" || return
+		drained "$1.$n" || r=1
 		need "the count goes on after it" tally_going "$1" "$3" || return
 	done
 	return $r
