@@ -10,7 +10,7 @@ tally_has() { [ "$(tally_lines "$1" "$2")" -ge "$3" ]; }                        
 # kind received.  What a restored job's output repeats from before is older.
 received_since() { # JOB RANK TIME
 	awk -v rank="$2" -v since="$3" '
-	$1 == "tally" && $2 == rank && $3 ~ /^at=/ && substr($3, 4) > since + 0 {
+	$1 == "tally" && $2 == rank && $3 ~ /^at=[0-9.]+$/ && NF == 8 && substr($3, 4) + 0 > since + 0 {
 		for (i = 4; i <= 6; i++) { split($i, v, "/"); if (!(i in first)) first[i] = v[2]; last[i] = v[2] }
 	}
 	END { exit !(4 in first && last[4] > first[4] && last[5] > first[5] && last[6] > first[6]) }' "$(output_of "$1")"
