@@ -4,6 +4,8 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <net/ethernet.h>
+#include <netinet/ether.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -232,15 +234,38 @@ static void on_reinjected(void *arg)
 		worker_command(job->guest->worker, "thaw");
 }
 
+/*
+ * Every switch on the way believes the guest where it was before, and would
+ * send what its peers are given back there. Its own announcement waits in its
+ * shut gate: a marker, which no gate holds and no guest gets, goes to all.
+ */
+static void announce(const struct guest *g)
+{
+	static const uint8_t all[ETH_ALEN] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff };
+	const char *text = fm_json_string_or(job_identity_node(g->job), "mac", "");
+	const struct ether_addr *mac = ether_aton(text);
+	struct fm_error err;
+
+	if (!gate_marks(g->job->agent->gates))
+		return;
+	if (!mac)
+		fm_fail(&err, FM_CORRUPT, "\"%.40s\" is no MAC", text);
+	else if (gate_send_marker(g->job->gate, mac->ether_addr_octet, all, "", 0, &err) == 0)
+		return;
+	fm_warning("%s cannot tell the network where the guest is now: %s", job_tag(g->job), err.text);
+}
+
 /* A restored guest is deaf until its frontend has reconnected. */
 void guest_poll_link(struct guest *g)
 {
 	struct fm_error ignored;
 
-	if (gate_link_ready(g->job->gate) && cut_inject(g->job, "guest", "link", &ignored) == 0)
+	if (gate_link_ready(g->job->gate) && cut_inject(g->job, "guest", "link", &ignored) == 0) {
+		announce(g); /* before any member opens: that waits for all to be linked */
 		guest_linked(g);
-	else
+	} else {
 		guest_set_timer(g->timer, LINK_POLL_MS);
+	}
 }
 
 void guest_reinject(struct guest *g)

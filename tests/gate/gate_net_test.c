@@ -531,6 +531,7 @@ static const struct {
 	{ "marker_is_no_frame", marker_is_no_frame },
 	{ "guest_makes_no_markers", guest_makes_no_markers },
 	{ "dead_agent_lets_no_marker_through", dead_agent_lets_no_marker_through },
+	{ "marker_to_all_moves_the_guest", marker_to_all_moves_the_guest },
 };
 
 /* Each in a process of its own, whose namespaces go with it. */

@@ -31,5 +31,6 @@ void marker_comes_last(void);
 void marker_is_no_frame(void);
 void guest_makes_no_markers(void);
 void dead_agent_lets_no_marker_through(void);
+void marker_to_all_moves_the_guest(void);
 
 #endif

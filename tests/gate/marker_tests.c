@@ -282,3 +282,28 @@ void dead_agent_lets_no_marker_through(void)
 	CHECK(ear_count(&ear) == 0, "a guest got a marker from a dead agent's gate");
 	close(host);
 }
+
+/* A restored guest's network believes it elsewhere: a marker to all out of its shut gate puts that right, and no guest gets it. */
+void marker_to_all_moves_the_guest(void)
+{
+	static const uint8_t all[6] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff };
+	struct guest_ear ear;
+	struct gate *other;
+	struct fm_error err;
+	struct bed bed;
+
+	bed_guests();
+	bed_up(&bed, "va");
+	other = gate_on(bed.system, "vb");
+	bed_link_wait(other);
+	ear_open(&ear, 'b');
+	bed_sh("bridge fdb replace 02:00:00:00:00:0a dev vb master dynamic");
+	bed_sh("! bridge fdb show br br0 | grep -q '^02:00:00:00:00:0a dev va .*master'");
+	CHECK(gate_close(bed.gate, &err) == 0, "%s", err.text);
+	CHECK(gate_send_marker(bed.gate, mac_a, all, "", 0, &err) == 0, "%s", err.text);
+	loop_for(bed.base, 100);
+	bed_sh("bridge fdb show br br0 | grep -q '^02:00:00:00:00:0a dev va .*master'");
+	CHECK(ear_count(&ear) == 0, "a guest got it");
+	gate_destroy(other);
+	bed_down(&bed);
+}
