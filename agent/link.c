@@ -38,7 +38,7 @@ struct link {
 	size_t limit;
 	uint64_t since_ns; /* last used; until proven: accepted */
 	unsigned users;
-	bool proven, ending;
+	bool up, proven, ending;
 };
 
 struct links {
@@ -144,7 +144,7 @@ static void on_event(struct bufferevent *io, short what, void *arg)
 
 	(void)io;
 	if (what & BEV_EVENT_CONNECTED) {
-		link->proven = true;
+		link->up = link->proven = true;
 		fm_debug("link %s: connected", link->name);
 		return;
 	}
@@ -321,7 +321,9 @@ static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struc
 	if (link_io(link, fd)) {
 		close(fd);
 		link_free(link);
+		return;
 	}
+	link->up = true;
 }
 
 int links_listen(struct links *links, struct fm_error *err)
@@ -419,15 +421,29 @@ void link_release(struct link *link)
 
 static void free_data(const void *data, size_t size, void *arg)
 {
-	(void)size, (void)arg;
-	free((void *)(uintptr_t)data);
+	(void)data, (void)size;
+	free(arg);
+}
+
+/* What the kernel takes at once; through the loop each frame would cost three system calls more. */
+static size_t send_now(struct link *link, const uint8_t *data, size_t size)
+{
+	ssize_t n;
+
+	if (!link->up || evbuffer_get_length(bufferevent_get_output(link->io)))
+		return 0;
+	n = send(bufferevent_getfd(link->io), data, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+	return n > 0 ? (size_t)n : 0; /* an error is seen again by the loop */
 }
 
 void link_send(struct link *link, uint8_t *data, size_t size)
 {
 	struct evbuffer *out = link->io ? bufferevent_get_output(link->io) : link->early;
+	size_t sent = link->ending || !data ? size : send_now(link, data, size);
 
-	if (link->ending || !data || evbuffer_add_reference(out, data, size, free_data, NULL))
+	if (sent == size)
+		free(data);
+	else if (evbuffer_add_reference(out, data + sent, size - sent, free_data, data))
 		free(data);
 }
 

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "agent/hypervisor/deaths.h"
@@ -24,6 +25,7 @@
 #define HOLD_MS 500
 #define RESUME_WAIT_MS 30000
 #define WATCH_MS 2000
+#define WATCH_NICE 10
 
 static void sim_close(struct hypervisor *hv)
 {
@@ -326,6 +328,7 @@ static int sim_watch(struct hypervisor *hv, int stop_fd, domain_died_fn died, vo
 	struct deaths *deaths = deaths_create(died, data);
 	int r = 0;
 
+	setpriority(PRIO_PROCESS, 0, WATCH_NICE); /* every change of state wakes it, at each cut too */
 	if (!deaths || notify < 0 || inotify_add_watch(notify, hv->dir, IN_MOVED_TO | IN_DELETE) < 0)
 		r = fm_fail(err, FM_FAILED, "%s: %s", hv->dir, strerror(errno));
 	while (r == 0) {

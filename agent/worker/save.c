@@ -12,6 +12,7 @@
 
 #include <poll.h>
 #include <stdatomic.h>
+#include <sys/resource.h>
 
 #include "agent/store/store.h"
 #include "agent/worker/operations.h"
@@ -178,6 +179,7 @@ static void on_released(double stopped_ms, double blackout_ms, void *data)
 		fm_json_set_double(fields, "blackout_ms", blackout_ms);
 	}
 	control_event(s->worker->control, "released", fields);
+	setpriority(PRIO_PROCESS, 0, PUMP_NICE); /* the others of its group may still stand still */
 }
 
 /* The guest runs; the rest of the stream goes to the disk. 0, 1: ended on request, -1. */

@@ -85,11 +85,12 @@ class Node:
     def __init__(self, cluster, number):
         self.cluster, self.number, self.name = cluster, number, "n%d" % number
         self.dir = os.path.join(cluster.dir, self.name)
-        self.run = os.path.join(self.dir, "run")
+        self.run = os.path.join(cluster.run, self.name)  # as /run is, in memory
         self.sock = os.path.join(self.dir, "sock")
         self.log = os.path.join(self.dir, "log")
         self.process = None
         self.env = {}  # of the agent, besides our own
+        os.makedirs(self.dir)
         os.makedirs(os.path.join(self.run, "sim"))
 
     def configure(self, settings):
@@ -180,6 +181,8 @@ class Cluster:
     def __init__(self, count, **settings):
         self.dir = tempfile.mkdtemp(prefix="fermata-cluster-")
         os.chmod(self.dir, 0o755)
+        shm = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+        self.run = tempfile.mkdtemp(prefix="fermata-run-", dir=shm)
         self.numbers = range(1, count + 1)
         Cluster._next[0] += 16
         self.base = Cluster._next[0]
@@ -237,6 +240,7 @@ class Cluster:
         self.pool.shutdown()
         if not os.environ.get("CLUSTER_KEEP"):
             shutil.rmtree(self.dir, ignore_errors=True)
+            shutil.rmtree(self.run, ignore_errors=True)
 
     def node(self, i):
         return self.nodes[i]
