@@ -221,9 +221,15 @@ static void on_late_marker(const struct fm_error *why, void *arg)
 	cutter_tell(c, MEMBER_EV_GATE_LOST);
 }
 
+/* The frames are stored, and are all there will be. */
+static void on_settled(void *arg)
+{
+	cutter_tell(arg, MEMBER_EV_FRAMES_STORED);
+}
+
 int cutter_listen(struct cutter *c, const uint8_t key[MARK_KEY], struct fm_error *err)
 {
-	const struct drain_calls calls = { on_drained, on_late_marker, c };
+	const struct drain_calls calls = { on_drained, on_late_marker, on_settled, c };
 
 	c->drain = drain_create(c->job, &c->id, key, &calls, err);
 	return c->drain ? 0 : -1;
@@ -328,13 +334,13 @@ static void on_frames_written(struct json_object *result, const struct task_blob
 	snprintf(c->held.sha256, sizeof(c->held.sha256), "%s", fm_json_string_or(file, "sha256", ""));
 	c->held.bytes = (uint64_t)fm_json_int_or(file, "bytes", 0);
 	c->held.raw_bytes = (uint64_t)fm_json_int_or(file, "raw_bytes", 0);
-	cutter_tell(c, MEMBER_EV_FRAMES_STORED);
+	drain_settle(c->drain);
 }
 
 static int store_frames(struct cutter *c, struct fm_error *err)
 {
 	if (!c->frames_size || !(c->stats.held_out_frames + c->stats.held_in_frames)) {
-		cutter_tell(c, MEMBER_EV_FRAMES_STORED);
+		drain_settle(c->drain);
 		return 0;
 	}
 	c->task = task_start(c->job->agent, write_frames, c, on_frames_written, c, err);

@@ -10,11 +10,15 @@
 
 #include "common/cleanup.h"
 
+/* A marker that is missing so long after the order was lost, not late. */
+#define LATE_MS 1000
+#define LATE_BOUNDS 20
+
 struct drain {
 	struct job *job;
 	struct fm_snapshot_id id;
 	struct drain_calls calls;
-	struct event *bound;
+	struct event *bound, *settle;
 	struct marks marks;
 	bool uses_markers;
 	bool begun, done, late;
@@ -46,6 +50,18 @@ static void on_bound(evutil_socket_t fd, short what, void *arg)
 	end(d, true);
 }
 
+static void settled(struct drain *d)
+{
+	event_del(d->settle);
+	d->calls.settled(d->calls.arg);
+}
+
+static void on_settle(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd, (void)what;
+	settled(arg);
+}
+
 static double after_order_ms(const struct drain *d, uint64_t at_ns)
 {
 	return d->begun && at_ns > d->from_ns ? (double)(at_ns - d->from_ns) / 1e6 : 0;
@@ -62,6 +78,7 @@ static void come_too_late(struct drain *d, unsigned from, uint64_t at_ns)
 	if (d->late)
 		return;
 	d->late = true;
+	event_del(d->settle); /* that is the answer */
 	d->calls.late(&why, d->calls.arg);
 }
 
@@ -99,11 +116,14 @@ struct drain *drain_create(struct job *job, const struct fm_snapshot_id *id, con
 	if (d) {
 		*d = (struct drain){ .job = job, .id = *id, .calls = *calls, .uses_markers = markers_wanted(job) };
 		d->bound = evtimer_new(job->agent->base, on_bound, d);
+		d->settle = evtimer_new(job->agent->base, on_settle, d);
 	}
-	if (!d || !d->bound || marks_init(&d->marks, id->job, id->n, job->rank, job->spec.node_count, key)) {
+	if (!d || !d->bound || !d->settle || marks_init(&d->marks, id->job, id->n, job->rank, job->spec.node_count, key)) {
 		fm_fail(err, FM_FAILED, "out of memory");
 		if (d && d->bound)
 			event_free(d->bound);
+		if (d && d->settle)
+			event_free(d->settle);
 		free(d);
 		return NULL;
 	}
@@ -119,6 +139,7 @@ void drain_destroy(struct drain *d)
 	if (d->uses_markers && d->job->gate)
 		gate_on_marker(d->job->gate, NULL, NULL);
 	event_free(d->bound);
+	event_free(d->settle);
 	marks_dispose(&d->marks);
 	free(d);
 }
@@ -170,6 +191,22 @@ void drain_begin(struct drain *d)
 void drain_seal(struct drain *d)
 {
 	d->sealed_ns = agent_now_ns();
+}
+
+void drain_settle(struct drain *d)
+{
+	int64_t ms = d->job->agent->conf.flush_bound_ms * LATE_BOUNDS, left;
+	struct timeval tv;
+
+	ms = ms > LATE_MS ? ms : LATE_MS;
+	ms = ms < d->job->agent->conf.round_timeout_ms / 2 ? ms : d->job->agent->conf.round_timeout_ms / 2;
+	left = ms - (int64_t)((agent_now_ns() - d->from_ns) / 1000000u);
+	if (!d->uses_markers || d->marks.missing == 0 || left <= 0) {
+		settled(d);
+		return;
+	}
+	tv = (struct timeval){ left / 1000, left % 1000 * 1000 };
+	event_add(d->settle, &tv);
 }
 
 uint32_t drain_took_us(const struct drain *d)

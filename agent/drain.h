@@ -7,7 +7,8 @@
  * before the gates were shut is under way any more.  When FlushBound is over
  * first, it goes on by that; markers that come until the held queues are taken
  * (drain_seal()) still prove the same.  One that comes after that proves that
- * frames may have come after it, too: the snapshot must not be.
+ * frames may have come after it, too: the snapshot must not be.  So the vote
+ * waits a while for those that are missing (drain_settle()): the guest runs then.
  *
  * Without markers (Drain=bound, more than MarkerMembers, a gate that has none)
  * it is FlushBound alone.
@@ -24,6 +25,8 @@ struct drain_calls {
 	void (*done)(void *arg); /* once, maybe from within drain_begin() */
 	/* A marker came too late. Once, from the loop. */
 	void (*late)(const struct fm_error *why, void *arg);
+	/* See drain_settle(); once. */
+	void (*settled)(void *arg);
 	void *arg;
 };
 
@@ -35,6 +38,12 @@ void drain_destroy(struct drain *d); /* NULL is fine */
 void drain_begin(struct drain *d);
 /* What is held has been taken. */
 void drain_seal(struct drain *d);
+
+/*
+ * settled() is called when all markers are in, maybe at once, or when so long after the order that one still missing was
+ * lost rather than late: a second, or 20 times FlushBound if that is more.
+ */
+void drain_settle(struct drain *d);
 
 /* From the order until done, and whether that was by the bound alone. */
 uint32_t drain_took_us(const struct drain *d);

@@ -67,10 +67,10 @@ def lost():
         assert c.snapshot(83, 1)["drain"] == "markers"
 
 
-def too_late(c, job, slot):
+def too_late(c, job, slot, delay=900):
     c.put(job, NODES)
     c.flows(job, NODES)
-    c.wires(1, delay={2: 400})
+    c.wires(1, delay={2: delay})
     slot(c)
     why = c.fails(job, 1)
     assert "member 1 (n2)" in why and "FlushBound (20 ms)" in why and "raise it" in why and "member 0" in why, why
@@ -80,7 +80,7 @@ def too_late(c, job, slot):
     c.node(3).inject("")
     c.flows(job, NODES)  # not one of the late ones is lost to the job
     c.wires(1)
-    c.flows(job, NODES)
+    c.flows(job, NODES, 600)  # the slow ones have come
     c.conserved(c.snapshot(job, 1)["snapshot"], 3)
     c.flows(job, NODES)
 
@@ -88,9 +88,10 @@ def too_late(c, job, slot):
 @test
 def after_the_export():
     """a marker that comes when the held frames have been taken: FlushBound was wrong, the snapshot is refused, the job unharmed"""
-    with Network(3, rate=300, GateMax="5s") as c:
-        too_late(c, 84, lambda c: c.node(2).inject("save.end=delay:1000"))  # it is still writing
-        too_late(c, 85, lambda c: c.node(3).inject("save.suspended=delay:1000"))  # it waits for another's cut
+    with Network(3, rate=300, GateMax="8s") as c:
+        too_late(c, 84, lambda c: c.node(2).inject("save.end=delay:1800"))  # it is still writing
+        too_late(c, 85, lambda c: c.node(3).inject("save.suspended=delay:1800"))  # it waits for another's cut
+        too_late(c, 90, lambda c: None, 700)  # all else is done: its vote has waited for it
 
 
 def marker(c, frm, to, payload):

@@ -79,16 +79,16 @@ def late_frames(c, job):
     """Frames of n1's that reach n2 when it stands still already, and before its queues are taken."""
     c.put(job, NODES)
     c.flows(job, NODES)
-    c.wires(1, delay={2: 250}, drop={2: "markers"})
-    c.node(2).inject("save.suspended=delay:500")
-    return c.conserved(c.snapshot(job, 1)["snapshot"], 3)
+    c.wires(1, delay={2: 400}, drop={2: "markers"})
+    c.node(2).inject("save.suspended=delay:900")
 
 
 @test
 def late():
     """frames that come later than FlushBound are held, and so not lost"""
     with Network(3, rate=400, GateMax="5s") as c:
-        assert late_frames(c, 77) > 50
+        late_frames(c, 77)
+        assert c.conserved(c.snapshot(77, 1)["snapshot"], 3) > 0
         c.flows(77, NODES)
 
 
@@ -98,12 +98,15 @@ def gate_that_does_not_hold():
     for side in ("out", "in"):
         with Network(3, rate=400, gate="leak=" + side, GateMax="5s") as c:
             c.node(3).inject("save.suspend=delay:100")
-            try:
-                late_frames(c, 76)
-            except NotConserved as e:
-                print("# found: %s" % str(e)[:150])
-                continue
-            raise AssertionError("a gate that leaks %s was not noticed" % side)
+            late_frames(c, 76)
+            for _ in range(5):  # a slow machine may be late for the moment in which it shows
+                try:
+                    c.conserved(c.snapshot(76, 1)["snapshot"], 3)
+                except NotConserved as e:
+                    print("# found: %s" % str(e)[:150])
+                    break
+            else:
+                raise AssertionError("a gate that leaks %s was not noticed" % side)
 
 
 if __name__ == "__main__":
