@@ -46,6 +46,7 @@ cluster_tests = \
 	tests/cluster/abort_test.py \
 	tests/cluster/daemon_test.py \
 	tests/cluster/drain_test.py \
+	tests/cluster/fault_test.py \
 	tests/cluster/group_test.py \
 	tests/cluster/network_test.py \
 	tests/cluster/restore_test.py \
@@ -58,3 +59,8 @@ EXTRA_DIST += tests/cluster/cluster.py tests/cluster/network.py
 check_PROGRAMS += tests/cluster/sim_guest
 tests_cluster_sim_guest_CFLAGS = $(AM_CFLAGS) $(JSON_CFLAGS)
 tests_cluster_sim_guest_LDADD = $(JSON_LIBS)
+
+# The states that fault_test.py strikes at.
+check_PROGRAMS += tests/cluster/cut_states
+tests_cluster_cut_states_CFLAGS = $(AM_CFLAGS)
+tests_cluster_cut_states_LDADD = libcut.la

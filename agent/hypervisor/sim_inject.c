@@ -2,10 +2,11 @@
 /* sim_inject.c - faults for the simulated domains, see sim.h. */
 #include "config.h"
 
-#include <poll.h>
+#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "agent/hypervisor/sim.h"
@@ -14,12 +15,21 @@
 
 #define INJECT_MAX ((size_t)64 << 10)
 
+/* In an agent a worker's end is a signal: it must not end the delay. */
+static void stand_still(int ms)
+{
+	struct timespec left = { ms / 1000, ms % 1000 * 1000000L };
+
+	while (nanosleep(&left, &left) && errno == EINTR)
+		;
+}
+
 static int act(const char *action, const char *slot, struct fm_error *err)
 {
 	if (strcmp(action, "kill") == 0) {
 		kill(getpid(), SIGKILL);
 	} else if (strncmp(action, "delay:", 6) == 0) {
-		poll(NULL, 0, atoi(action + 6));
+		stand_still(atoi(action + 6));
 		return 0;
 	} else if (strcmp(action, "fail") == 0) {
 		return fm_fail(err, FM_FAILED, "injected failure at %s", slot);
