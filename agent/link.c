@@ -12,6 +12,7 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -137,14 +138,24 @@ static void on_read(struct bufferevent *io, void *arg)
 		;
 }
 
+/* The agent itself was busy for longer than its patience; the connection had been made meanwhile. */
+static bool connected_after_all(struct bufferevent *io)
+{
+	struct pollfd made = { .fd = bufferevent_getfd(io), .events = POLLOUT };
+
+	return poll(&made, 1, 0) == 1 && made.revents == POLLOUT && bufferevent_enable(io, EV_WRITE) == 0;
+}
+
 static void on_event(struct bufferevent *io, short what, void *arg)
 {
 	struct link *link = arg;
 	int error = EVUTIL_SOCKET_ERROR();
 
-	(void)io;
+	if (link->node && !link->proven && (what & BEV_EVENT_TIMEOUT) && connected_after_all(io))
+		return;
 	if (what & BEV_EVENT_CONNECTED) {
 		link->up = link->proven = true;
+		bufferevent_set_timeouts(io, NULL, NULL); /* from now on the kernel watches over it: tune() */
 		fm_debug("link %s: connected", link->name);
 		return;
 	}
