@@ -25,7 +25,7 @@
 #define REMOTE_BODY_MAX (256u << 10) /* held before the caller is proven: keep it small */
 #define HEADER_MEMORY (32u << 10)
 #define URI_MAX 2048
-#define CONNECTIONS_MAX 1024
+#define CONNECTIONS_MAX 4096 /* a lead hears from each member, and each keeps its connection for a while */
 
 struct server {
 	struct agent *agent;
@@ -358,7 +358,7 @@ static int listen_tcp(struct server *server, struct fm_error *err)
 		return fm_fail(err, FM_USAGE, "BindAddress=%s: %s", conf->bind_address, gai_strerror(r));
 	fd = socket(info->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) ||
-	    bind(fd, info->ai_addr, info->ai_addrlen) || listen(fd, 256))
+	    bind(fd, info->ai_addr, info->ai_addrlen) || listen(fd, 4096))
 		r = fm_fail(err, FM_FAILED, "cannot listen on %s port %s: %s", conf->bind_address, port,
 			    strerror(errno));
 	freeaddrinfo(info);
