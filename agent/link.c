@@ -23,7 +23,7 @@
 #include "agent/task.h"
 #include "common/cleanup.h"
 
-#define SWEEP_S 5
+#define SWEEP_S 2
 #define CONNECT_S 5
 
 struct link {
@@ -312,14 +312,34 @@ struct link *link_to(struct links *links, const char *node)
 
 /* ---- in ----------------------------------------------------------------------------------- */
 
+/* Those who prove nothing must not keep a parent out: the oldest of them goes. */
+static void make_room(struct links *links)
+{
+	struct link *oldest = NULL;
+	unsigned unproven = 0;
+
+	for (struct link *link = links->list; link; link = link->next) {
+		if (link->node || link->proven || link->ending)
+			continue;
+		unproven++;
+		oldest = link; /* new ones are put in front */
+	}
+	if (unproven < LINKS_UNPROVEN)
+		return;
+	fm_fail(&oldest->why, FM_DENIED, "too many connections that prove nothing");
+	link_end(oldest);
+}
+
 static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *address, int size,
 		      void *arg)
 {
 	struct links *links = arg;
-	struct link *link = links->came < LINKS_IN ? link_new(links) : NULL;
 	char host[64] = "?", port[8] = "?";
+	struct link *link;
 
 	(void)listener;
+	make_room(links);
+	link = links->came < LINKS_IN ? link_new(links) : NULL;
 	if (!link) {
 		fm_warning("link: %u connections are open, one more is refused", links->came);
 		close(fd);

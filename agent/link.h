@@ -9,8 +9,8 @@
  *
  * Bounds: a frame is refused by its size before it is read whole (WIRE_SMALL
  * on a connection that came in, link_allow() on one that went out); what came in and
- * proves nothing within LINK_PROOF_S is closed; so is what comes in while LINKS_IN
- * are open.  A peer whose host is dead is missed within about 5 s.
+ * proves nothing within LINK_PROOF_S, or as the oldest of LINKS_UNPROVEN, is closed; so
+ * is what comes in while LINKS_IN are open.  A peer whose host is dead is missed within about 5 s.
  */
 #ifndef FM_LINK_H
 #define FM_LINK_H
@@ -18,8 +18,9 @@
 #include "agent/agent.h"
 
 #define LINK_IDLE_S 900
-#define LINK_PROOF_S 10
+#define LINK_PROOF_S 4
 #define LINKS_IN 512
+#define LINKS_UNPROVEN 128
 
 struct links;
 struct link;

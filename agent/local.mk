@@ -29,6 +29,7 @@ libagent_la_SOURCES = \
 	agent/spec.c agent/spec.h \
 	agent/store_query.c agent/store_query.h \
 	agent/task.c agent/task.h \
+	agent/trim.c agent/trim.h \
 	agent/tree.c agent/tree.h agent/tree_link.c agent/tree_private.h \
 	agent/watch.c agent/watch.h \
 	agent/worker_client.c agent/worker_client.h

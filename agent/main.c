@@ -26,6 +26,7 @@
 #include "agent/routes.h"
 #include "agent/server.h"
 #include "agent/tree.h"
+#include "agent/trim.h"
 #include "agent/watch.h"
 #include "common/cleanup.h"
 #include "common/io.h"
@@ -136,6 +137,7 @@ static int serve(struct agent *agent, struct fm_error *err)
 	fm_info("fermatad %s on %s: hypervisor %s, gate %s, ports %u and %u", PACKAGE_VERSION, agent->conf.node_name,
 		agent->conf.hypervisor, agent->conf.gate, agent->conf.port, agent->conf.cut_port);
 	notify_ready(agent);
+	trim_start();
 	return 0;
 }
 

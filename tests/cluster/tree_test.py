@@ -172,6 +172,22 @@ def lead_dies():
 
 
 @test
+def crowd():
+    """many connections that prove nothing keep no parent out; a silent one is closed in the end"""
+    with Cluster(2) as c:
+        c.put(9, [1, 2])
+        silent = [socket.create_connection((c.address(2), c.port + 1), 5) for _ in range(300)]
+        assert c.snapshot(9, 1)["state"] == "whole"
+        silent[0].settimeout(5)
+        assert silent[0].recv(1) == b""
+        silent[-1].settimeout(30)
+        assert silent[-1].recv(1) == b""
+        assert c.snapshot(9, 1)["state"] == "whole"
+        for s in silent:
+            s.close()
+
+
+@test
 def other_key():
     """an agent with another munge key: the create says what that agent has against it"""
     with Cluster(2) as c:
