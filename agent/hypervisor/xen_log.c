@@ -32,6 +32,8 @@ static void message(xentoollog_logger *logger, xentoollog_level level, int errno
 	struct xen_log *log = (struct xen_log *)logger;
 	char text[256];
 
+	if (level <= XTL_DEBUG) /* a hundred lines an operation, on how libxl is made: they would slow a save down */
+		return;
 	vsnprintf(text, sizeof(text), format, args);
 	text[strcspn(text, "\n")] = '\0';
 	if (errnoval > 0) {
