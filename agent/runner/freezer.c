@@ -100,7 +100,8 @@ static void events_ready(void *arg, uint32_t events)
 
 static void take(struct freezer *f, const struct xenstore_message *m)
 {
-	bool missing = m->type == XENSTORE_ERROR && !strcmp(m->text, "ENOENT");
+	/* EACCES: this host has no such keys at all, and does not let us look */
+	bool missing = m->type == XENSTORE_ERROR && (!strcmp(m->text, "ENOENT") || !strcmp(m->text, "EACCES"));
 
 	if (m->type == XENSTORE_EVENT) {
 		ask(f);
@@ -109,7 +110,7 @@ static void take(struct freezer *f, const struct xenstore_message *m)
 		obey(f, missing ? "" : m->text);
 		if (f->again)
 			ask(f);
-	} else if (m->type == XENSTORE_ERROR && m->of != XENSTORE_WRITE) { /* a host without Fermata's keys: nobody listens */
+	} else if (m->type == XENSTORE_ERROR && m->of != XENSTORE_WRITE) { /* that to an answer: nobody listens */
 		f->asked = false;
 		fm_warning("xenstore: " FREEZER_KEY ": %.32s", m->text);
 	}
