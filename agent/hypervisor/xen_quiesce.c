@@ -26,8 +26,8 @@
 #include "common/io.h"
 
 #define FREEZE_MAX_MS 500
-#define GIVEN_MAX_MS 50
-#define TAKEN_MAX_MS 50
+#define GIVEN_MAX_MS 200
+#define TAKEN_MAX_MS 200
 #define LOOK_MS 1
 /* Of the guest's own time; far more than the agent lets a guest stand. */
 #define FREEZE_LIMIT_MS 15000
