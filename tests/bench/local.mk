@@ -2,9 +2,14 @@
 # make bench-cut: what a cut costs. Not part of check: it takes long and wants a quiet machine. Each part writes a table
 # (.md) and its numbers (.json) with machine and date to tests/bench/results.
 BENCH_RESULTS = $(abs_top_srcdir)/tests/bench/results
-bench_cut_parts = bench-cut-lab
+bench_cut_parts = bench-cut-lab bench-cut-cluster bench-cut-model
 bench-cut: $(bench_cut_parts)
 bench-cut-lab: all
 	$(srcdir)/tests/bench/cut-lab --build $(abs_top_builddir) --output $(BENCH_RESULTS)
-.PHONY: bench-cut bench-cut-lab
-EXTRA_DIST += tests/bench/cut-lab
+bench-cut-cluster: all tests/cluster/sim_guest
+	$(srcdir)/tests/bench/cut-cluster --build $(abs_top_builddir) --output $(BENCH_RESULTS)
+# Fed with what cut-cluster has measured last.
+bench-cut-model: bench-cut-cluster
+	$(srcdir)/tests/bench/cut-model --output $(BENCH_RESULTS)
+.PHONY: bench-cut bench-cut-lab bench-cut-cluster bench-cut-model
+EXTRA_DIST += tests/bench/cut-lab tests/bench/cut-cluster tests/bench/cut-model
