@@ -99,5 +99,5 @@ exact() { # HOSTS SNAPSHOTS SNAPSHOT-TO-RESTORE…
 	return $r
 }
 s_exact() { exact 2 5 4; }
-s_exact_full() { exact 2 20 1 7 14 20; }
+s_exact_full() { exact 2 20 3 11 20; }
 s_exact_three() { exact 3 5 3; }
