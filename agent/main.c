@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <poll.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
@@ -30,6 +31,9 @@
 #include "agent/watch.h"
 #include "common/cleanup.h"
 #include "common/io.h"
+
+#define LOCK_TRIES 20
+#define LOCK_TRY_MS 100
 
 static const char help[] =
 	"Usage: fermatad [OPTION…]\n"
@@ -118,8 +122,12 @@ static int claim_run_dir(struct agent *agent, int *lock_r, struct fm_error *err)
 	*lock_r = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (*lock_r < 0)
 		return fm_fail(err, FM_FAILED, "%s: %s", lock, strerror(errno));
-	if (flock(*lock_r, LOCK_EX | LOCK_NB))
-		return fm_fail(err, FM_BUSY, "another fermatad runs with RunDir=%s", agent->conf.run_dir);
+	/* The last children of one that was killed have it open a moment longer. */
+	for (int i = 0; flock(*lock_r, LOCK_EX | LOCK_NB); i++) {
+		if (i == LOCK_TRIES)
+			return fm_fail(err, FM_BUSY, "another fermatad runs with RunDir=%s", agent->conf.run_dir);
+		poll(NULL, 0, LOCK_TRY_MS);
+	}
 	return 0;
 }
 
