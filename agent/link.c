@@ -37,7 +37,8 @@ struct link {
 	char *node; /* whom we went to; NULL: it came */
 	char name[80];
 	size_t limit;
-	uint64_t since_ns; /* last used; until proven: accepted */
+	uint64_t since_ns; /* last used */
+	unsigned sweeps;   /* came, and proved nothing so far: how often it was looked at */
 	unsigned users;
 	bool up, proven, ending;
 };
@@ -379,6 +380,14 @@ int links_listen(struct links *links, struct fm_error *err)
 	return 0;
 }
 
+/* Its own sweeps are counted, not the clock: an agent that stood still finds what was said to it meanwhile unread. */
+static bool overdue(struct link *link, uint64_t age_s)
+{
+	if (link->proven || link->node)
+		return age_s >= LINK_IDLE_S;
+	return ++link->sweeps > LINK_PROOF_S / SWEEP_S;
+}
+
 /* Who says nothing, and what nobody uses. */
 static void on_sweep(evutil_socket_t fd, short what, void *arg)
 {
@@ -389,9 +398,7 @@ static void on_sweep(evutil_socket_t fd, short what, void *arg)
 	for (struct link *link = links->list; link; link = link->next) {
 		uint64_t age_s = (now - link->since_ns) / 1000000000u;
 
-		if (link->users)
-			continue;
-		if (link->proven || link->node ? age_s < LINK_IDLE_S : age_s < LINK_PROOF_S)
+		if (link->users || link->ending || !overdue(link, age_s))
 			continue;
 		fm_fail(&link->why, FM_TIMEOUT, "nothing was said over it for %u s", (unsigned)age_s);
 		fm_debug("link %s: %s", link->name, link->why.text);

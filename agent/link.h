@@ -9,7 +9,7 @@
  *
  * Bounds: a frame is refused by its size before it is read whole (WIRE_SMALL
  * on a connection that came in, link_allow() on one that went out); what came in and
- * proves nothing within LINK_PROOF_S, or as the oldest of LINKS_UNPROVEN, is closed; so
+ * proves nothing within LINK_PROOF_S of the loop's running, or as the oldest of LINKS_UNPROVEN, is closed; so
  * is what comes in while LINKS_IN are open.  A peer whose host is dead is missed within about 5 s.
  */
 #ifndef FM_LINK_H
