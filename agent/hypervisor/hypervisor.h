@@ -121,7 +121,8 @@ struct save_calls {
 	/* The domain is suspended and all of its state is in the stream or in this
 	 * process's memory.  Blocks until SAVE_RELEASE or SAVE_ABORT; both resume. */
 	enum save_verdict (*cut)(const struct save_cut *cut, void *data);
-	/* The domain runs again: milliseconds since it was to stop, and since its job was to. */
+	/* The domain runs again: milliseconds since it was to stop, and since its job was to.
+	 * save() returns when the job has been seen to go on, too, or soon after. */
 	void (*released)(double stopped_ms, double blackout_ms, void *data);
 	/* The one broken promise: it could not be resumed. save() then returns -1. */
 	void (*stuck)(const char *why, void *data);

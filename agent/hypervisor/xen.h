@@ -60,6 +60,7 @@ void xen_quiesce_end(struct xen_quiesce *q); /* NULL is fine */
 void xen_quiesce_freeze(struct xen_quiesce *q, struct save_cut *cut);
 void xen_quiesce_before(struct xen_quiesce *q, struct save_cut *cut); /* suspending it */
 void xen_quiesce_after(struct xen_quiesce *q, struct save_cut *cut);
+void xen_quiesce_thawed(struct xen_quiesce *q); /* waits, for a bounded time, until the job has been seen to go on */
 int xen_freeze_restored(struct hypervisor *hv, uint32_t domid, struct fm_error *err);
 int xen_thaw_domain(struct hypervisor *hv, uint32_t domid, struct fm_error *err);
 int xen_thaw(struct hypervisor *hv, const char *name, struct fm_error *err);

@@ -24,10 +24,12 @@
 #include "agent/hypervisor/xen.h"
 #include "common/cleanup.h"
 #include "common/io.h"
+#include "common/log.h"
 
 #define FREEZE_MAX_MS 500
 #define GIVEN_MAX_MS 200
 #define TAKEN_MAX_MS 200
+#define THAWED_MAX_MS 2000
 #define LOOK_MS 1
 /* Of the guest's own time; far more than the agent lets a guest stand. */
 #define FREEZE_LIMIT_MS 15000
@@ -184,6 +186,18 @@ void xen_quiesce_after(struct xen_quiesce *q, struct save_cut *cut)
 		cut->frozen = answer_is(q, q->token);
 	cut->quiet = wait_rest(q, true, TAKEN_MAX_MS) && cut->quiet;
 	cut->quiet_ms += ms_since(begun);
+}
+
+void xen_quiesce_thawed(struct xen_quiesce *q)
+{
+	int64_t begun = xen_mono_ns();
+	int left = THAWED_MAX_MS;
+
+	while (*q->token && answer_is(q, q->token) && left > 0) {
+		wait_answer(q, left);
+		left = THAWED_MAX_MS - (int)ms_since(begun);
+	}
+	fm_debug("domain=%u thawed after %.0f ms", q->info.domid, ms_since(begun));
 }
 
 int xen_freeze_restored(struct hypervisor *hv, uint32_t domid, struct fm_error *err)

@@ -262,6 +262,7 @@ static int save_domain(struct xen_saver *s, int fd, struct fm_error *err)
 	now = xen_mono_ns();
 	s->calls->released((double)(now - s->suspend_mono_ns) / 1e6, (double)(now - s->freeze_mono_ns) / 1e6,
 			   s->calls->data);
+	xen_quiesce_thawed(s->quiesce); /* before the caller takes up its work: see released() */
 	return fm_write_all(fd, xl_file_end, XL_FILE_END_SIZE) == 0 ?
 		       0 : fm_fail(err, FM_FAILED, "writing the stream: %s", strerror(errno));
 }

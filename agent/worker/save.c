@@ -173,7 +173,6 @@ static void on_released(double stopped_ms, double blackout_ms, void *data)
 	struct json_object *fields = json_object_new_object();
 
 	s->phase = PHASE_DURABLE;
-	pump_pause(s->pump, false);
 	if (fields) {
 		fm_json_set_double(fields, "stopped_ms", stopped_ms);
 		fm_json_set_double(fields, "blackout_ms", blackout_ms);
@@ -187,6 +186,7 @@ static int make_durable(struct save *s, struct store_file *file_r, struct fm_err
 {
 	enum command command;
 
+	/* Not earlier: until its job goes on, the guest may need the processor that compressing takes. */
 	pump_close(s->pump);
 	command = control_wait(s->worker->control, -1, pump_done_fd(s->pump));
 	if (command != COMMAND_EVENT) {
