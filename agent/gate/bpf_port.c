@@ -14,6 +14,7 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,6 +44,8 @@ struct bpf_side {
 	uint64_t lost;
 	uint64_t missing_ns;  /* since when these counts do not agree; 0: they do */
 	uint64_t inflight_ns; /* when the frame not yet counted was written; 0: none */
+	int cpu;              /* on which the last frame was written, */
+	uint64_t written_ns;  /* and when */
 	struct gate_live known; /* accepted, gone, refused before that: no one but us makes them grow */
 };
 
@@ -326,6 +329,19 @@ static enum gate_given given(struct bpf_side *side, const struct gate_live *live
 	return GATE_LATER;
 }
 
+/* What we wrote on another processor may still be in that one's backlog: what is written here would overtake it. */
+static bool in_order_here(const struct bpf_port *port, struct bpf_side *side)
+{
+	struct gate_live live;
+	int cpu = sched_getcpu();
+
+	if (cpu != side->cpu && live_read(port, side->dir, &live) == 0 &&
+	    live.accepted != live.returned + side->unreturned && gate_now_ns() - side->written_ns < MISSING_NS)
+		return false;
+	side->cpu = cpu;
+	return true;
+}
+
 enum gate_given bpf_port_give(void *p, enum gate_dir dir, const struct gate_frame *frame)
 {
 	struct bpf_port *port = p;
@@ -337,9 +353,11 @@ enum gate_given bpf_port_give(void *p, enum gate_dir dir, const struct gate_fram
 	if (dir == GATE_IN && !window_open(&port->window, &side->lost))
 		return GATE_LATER;
 	if (side->inflight_ns == 0) {
+		if (!in_order_here(port, side))
+			return GATE_LATER;
 		if (tap_write(&side->tap, frame->vnet, frame->data, frame->size) < 0)
 			return errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM ? GATE_LATER : GATE_LOST;
-		side->inflight_ns = gate_now_ns();
+		side->inflight_ns = side->written_ns = gate_now_ns();
 	}
 	if (live_read(port, dir, &live) < 0)
 		return GATE_GONE;

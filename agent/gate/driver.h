@@ -40,6 +40,7 @@ struct gate_driver {
 	void (*wait)(void *port, int ms);
 	/* All that was captured has been fetched, all that was given has passed. */
 	bool (*quiet)(void *port, enum gate_dir dir);
+	/* The caller stays on one processor during a batch of calls; a driver to which that matters answers LATER on another. */
 	enum gate_given (*give)(void *port, enum gate_dir dir, const struct gate_frame *frame);
 	/* shut → easing; false: not quiet. */
 	bool (*ease)(void *port, enum gate_dir dir, uint64_t deadline_ns);

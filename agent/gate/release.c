@@ -10,6 +10,7 @@
  */
 #include "config.h"
 
+#include <sched.h>
 #include <time.h>
 
 #include "driver.h"
@@ -63,8 +64,24 @@ struct budget {
 	uint64_t frames, bytes;
 };
 
+/*
+ * The kernel keeps frames in order on one processor only: each has a backlog of its own.  So a batch is given on one,
+ * and the driver waits with the next batch if that is another (driver.h, give).  False: nothing to undo.
+ */
+static bool stay_here(cpu_set_t *before_r)
+{
+	cpu_set_t here;
+	int cpu = sched_getcpu();
+
+	if (cpu < 0 || cpu >= CPU_SETSIZE || sched_getaffinity(0, sizeof(*before_r), before_r) < 0)
+		return false;
+	CPU_ZERO(&here);
+	CPU_SET((unsigned)cpu, &here);
+	return sched_setaffinity(0, sizeof(here), &here) == 0;
+}
+
 /* The queue's head, as far as the budget goes. True when all of it went. */
-static bool give_batch(struct gate *gate, enum gate_dir dir, struct budget *left)
+static bool give_head(struct gate *gate, enum gate_dir dir, struct budget *left)
 {
 	struct gate_queue *queue = &gate->side[dir].queue;
 
@@ -90,6 +107,20 @@ static bool give_batch(struct gate *gate, enum gate_dir dir, struct budget *left
 		left->bytes -= size < left->bytes ? size : left->bytes;
 	}
 	return queue->head == NULL;
+}
+
+static bool give_batch(struct gate *gate, enum gate_dir dir, struct budget *left)
+{
+	cpu_set_t before;
+	bool all, stays;
+
+	if (!gate->side[dir].queue.head)
+		return true;
+	stays = stay_here(&before);
+	all = give_head(gate, dir, left);
+	if (stays)
+		sched_setaffinity(0, sizeof(before), &before);
+	return all;
 }
 
 /* Give, then open if nothing is left; true when it is open and empty. */

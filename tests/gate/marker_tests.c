@@ -87,6 +87,18 @@ static unsigned ear_count(struct guest_ear *ear)
 	return n;
 }
 
+/* What was sent arrives when the kernel has run: as soon as it does, and nothing more for a moment after. */
+static unsigned ear_wait(struct guest_ear *ear, struct event_base *base, unsigned count)
+{
+	uint64_t until = now_ns() + 5000 * MS;
+	unsigned n = 0;
+
+	while ((n += ear_count(ear)) < count && now_ns() < until)
+		loop_for(base, 5);
+	loop_for(base, 50);
+	return n + ear_count(ear);
+}
+
 static void send_marker(struct bed *bed, const char *text)
 {
 	struct fm_error err;
@@ -134,7 +146,7 @@ void marker_comes_last(void)
 		bed_release(&bed);
 		loop_until(bed.base, &done);
 	}
-	CHECK(frames > 2000, "only %lu frames were there to be overtaken", (unsigned long)frames);
+	CHECK(frames > 500, "only %lu frames were there to be overtaken", (unsigned long)frames);
 	CHECK(seen.count == 20, "%u markers of 20", seen.count);
 	udp_finish(&s, &r);
 	CHECK(r.lost == 0 && r.duplicated == 0 && r.reordered == 0, "lost %u, doubled %u, reordered %u", r.lost,
@@ -227,6 +239,8 @@ void guest_makes_no_markers(void)
 	CHECK(send(fd, frame, size, 0) == (ssize_t)size, "send: %s", strerror(errno));
 	frame[14] ^= 1; /* the magic */
 	CHECK(send(fd, frame, size, 0) == (ssize_t)size, "send: %s", strerror(errno));
+	for (unsigned ms = 0; ms < 5000 && held_of_a(bed.gate, GATE_OUT) == 0; ms++)
+		loop_for(bed.base, 1);
 	loop_for(bed.base, 50);
 	CHECK(gate_drain(bed.gate, &err) == 0, "%s", err.text);
 	CHECK(held_of_a(bed.gate, GATE_OUT) == 1, "%lu held", (unsigned long)held_of_a(bed.gate, GATE_OUT));
@@ -235,8 +249,7 @@ void guest_makes_no_markers(void)
 	loop_until(bed.base, &seen.came);
 	CHECK(strcmp(seen.text, "true") == 0, "%s", seen.text);
 	bed_release(&bed);
-	loop_for(bed.base, 50);
-	CHECK(ear_count(&ear) == 1, "the frame that is no marker did not come");
+	CHECK(ear_wait(&ear, bed.base, 1) == 1, "the frame that is no marker did not come");
 	close(fd);
 	bed_down(&bed);
 }
@@ -250,6 +263,7 @@ void dead_agent_lets_no_marker_through(void)
 	struct udp_stream s;
 	struct udp_result r;
 	int fds[2], host, status;
+	struct event_base *base;
 	char c;
 	pid_t agent;
 
@@ -257,8 +271,9 @@ void dead_agent_lets_no_marker_through(void)
 	ear_open(&ear, 'b');
 	host = raw_socket(0, "br0");
 	CHECK(send(host, frame, size, 0) == (ssize_t)size, "send: %s", strerror(errno));
-	usleep(50000);
-	CHECK(ear_count(&ear) == 1, "without a gate it arrives: the test would see nothing");
+	base = event_base_new();
+	CHECK(ear_wait(&ear, base, 1) == 1, "without a gate it arrives: the test would see nothing");
+	event_base_free(base);
 	CHECK(pipe(fds) == 0, "pipe");
 	fflush(NULL);
 	agent = fork();
@@ -297,12 +312,14 @@ void marker_to_all_moves_the_guest(void)
 	other = gate_on(bed.system, "vb");
 	bed_link_wait(other);
 	ear_open(&ear, 'b');
+	/* shut first: what its kernel chatters would put it right, too */
+	CHECK(gate_close(bed.gate, &err) == 0, "%s", err.text);
 	bed_sh("bridge fdb replace 02:00:00:00:00:0a dev vb master dynamic");
 	bed_sh("! bridge fdb show br br0 | grep -q '^02:00:00:00:00:0a dev va .*master'");
-	CHECK(gate_close(bed.gate, &err) == 0, "%s", err.text);
 	CHECK(gate_send_marker(bed.gate, mac_a, all, "", 0, &err) == 0, "%s", err.text);
-	loop_for(bed.base, 100);
-	bed_sh("bridge fdb show br br0 | grep -q '^02:00:00:00:00:0a dev va .*master'");
+	bed_sh("for i in $(seq 50); do bridge fdb show br br0 | grep -q '^02:00:00:00:00:0a dev va .*master' && exit; "
+	       "sleep 0.1; done; exit 1");
+	loop_for(bed.base, 50);
 	CHECK(ear_count(&ear) == 0, "a guest got it");
 	gate_destroy(other);
 	bed_down(&bed);
