@@ -27,6 +27,8 @@
 
 #define BLOCK_SIZE ((size_t)1 << 20)
 #define WARM_BLOCKS 32
+/* What the sink gets at a time: a pause takes effect after that much. */
+#define SLICE_SIZE ((size_t)32 << 10)
 
 struct block {
 	struct block *next;
@@ -166,6 +168,32 @@ static struct block *take_filled(struct pump *p)
 	return b;
 }
 
+/* While paused, and there is room for more, nothing goes to the sink. */
+static bool wait_turn(struct pump *p)
+{
+	bool go_on;
+
+	pthread_mutex_lock(&p->lock);
+	while (p->paused && has_room(p) && !p->stop && !p->failed)
+		pthread_cond_wait(&p->changed, &p->lock);
+	go_on = !p->stop && !p->failed;
+	pthread_mutex_unlock(&p->lock);
+	return go_on;
+}
+
+static int write_block(struct pump *p, const struct block *b, struct fm_error *err)
+{
+	for (size_t at = 0; at < b->used; at += SLICE_SIZE) {
+		size_t left = b->used - at;
+
+		if (!wait_turn(p))
+			return 0; /* take_filled() finds the same */
+		if (p->sink.write(p->sink.data, b->bytes + at, left < SLICE_SIZE ? left : SLICE_SIZE, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 static void *run_writer(void *arg)
 {
 	static const uint64_t one = 1;
@@ -177,7 +205,7 @@ static void *run_writer(void *arg)
 	/* Compressing comes after whatever a guest waits for; on Linux this is the thread's alone. */
 	setpriority(PRIO_PROCESS, 0, PUMP_NICE);
 	while (r == 0 && (b = take_filled(p))) {
-		r = p->sink.write(p->sink.data, b->bytes, b->used, &err);
+		r = write_block(p, b, &err);
 		put_spare(p, b);
 	}
 	pthread_mutex_lock(&p->lock);

@@ -42,7 +42,7 @@ struct pump *pump_start(size_t limit, const struct pump_sink *sink, struct fm_er
 int pump_fd(const struct pump *p);
 
 /* While the guest stands still the processor is for the copy, not for compression:
- * the sink gets nothing as long as the queue has room. */
+ * the sink gets nothing as long as the queue has room, but for a slice it has begun. */
 void pump_pause(struct pump *p, bool pause);
 
 /* No more will be written: close the write end. Ends a pause. */

@@ -106,11 +106,13 @@ static enum save_verdict on_hold(int timeout_ms, void *data)
 	if (left < timeout_ms)
 		timeout_ms = left > 0 ? (int)left : 0;
 	command = control_wait(s->worker->control, timeout_ms, pump_done_fd(s->pump));
-	if (command == COMMAND_FREEZE && s->phase == PHASE_WAIT)
+	if (command == COMMAND_FREEZE && s->phase == PHASE_WAIT) {
+		pump_pause(s->pump, true); /* until the job goes on, the guest may need the processor that compressing takes */
 		return SAVE_FREEZE;
+	}
 	if (command == COMMAND_CUT && s->phase == PHASE_WAIT) {
 		s->stop_deadline_ms = control_now_ms() + s->stop_max_ms;
-		pump_pause(s->pump, true);
+		pump_pause(s->pump, true); /* also where nothing was frozen before */
 		s->phase = PHASE_STOP;
 		return SAVE_CUT;
 	}
@@ -186,7 +188,6 @@ static int make_durable(struct save *s, struct store_file *file_r, struct fm_err
 {
 	enum command command;
 
-	/* Not earlier: until its job goes on, the guest may need the processor that compressing takes. */
 	pump_close(s->pump);
 	command = control_wait(s->worker->control, -1, pump_done_fd(s->pump));
 	if (command != COMMAND_EVENT) {
