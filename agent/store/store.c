@@ -72,7 +72,12 @@ int store_commit(const char *store, const struct fm_snapshot_id *id, struct json
 	/* The names of the members' files before the name that makes them a snapshot. */
 	if (!text || fm_fsync_dir(dir, err) < 0)
 		return -1;
-	return fm_file_write(path, 0600, text, strlen(text), err);
+	if (fm_file_write(path, 0600, text, strlen(text), err) == 0)
+		return 0;
+	/* Its name may be there and only its durability in doubt: what failed must not be listed later. */
+	if (unlink(path) < 0 && errno != ENOENT)
+		fm_context(err, "%s is left, perhaps: %s", path, strerror(errno));
+	return -1;
 }
 
 /* One manifest by number. */

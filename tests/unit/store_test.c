@@ -13,11 +13,27 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
 #include "common/io.h"
+
+/* In the C library's place: from the given call on, folders cannot be made durable. */
+static unsigned folders_until_failure;
+
+int fsync(int fd)
+{
+	struct stat st;
+
+	if (folders_until_failure > 0 && fstat(fd, &st) == 0 && S_ISDIR(st.st_mode) && --folders_until_failure == 0) {
+		folders_until_failure = 1;
+		errno = EIO;
+		return -1;
+	}
+	return (int)syscall(SYS_fsync, fd);
+}
 
 static int setup(void **state)
 {
@@ -278,6 +294,28 @@ static void commit_refuses_what_is_not_there(void **state)
 	assert_string_equal(fixture_listed(store, 5), "1");
 }
 
+/* The folder is made durable before the manifest has its name, and after. */
+static void a_commit_that_fails_leaves_no_snapshot(void **state)
+{
+	const char *store = *state;
+	struct fm_snapshot_id id = make(store, 5, 1);
+	FM_AUTO_FREE char *path = fm_format("%s/5/1/manifest.json", store);
+	FM_AUTO_JSON struct json_object *manifest = NULL;
+	struct fm_error err;
+
+	manifest = store_manifest(store, &id, &err);
+	assert_int_equal(unlink(path), 0);
+	for (unsigned n = 1; n <= 2; n++) {
+		folders_until_failure = n;
+		assert_int_equal(store_commit(store, &id, manifest, &err), -1);
+		assert_int_equal(folders_until_failure, 1);
+		folders_until_failure = 0;
+		assert_string_equal(fixture_listed(store, 5), "");
+	}
+	assert_ok(store_commit(store, &id, manifest, &err), err);
+	assert_string_equal(fixture_listed(store, 5), "1");
+}
+
 static void commit_fails_once_the_folder_is_gone(void **state)
 {
 	const char *store = *state;
@@ -498,6 +536,7 @@ int main(void)
 		T(a_damaged_newest_one_is_passed_over),
 		T(only_damaged_ones_is_corrupt_not_missing),
 		T(commit_refuses_what_is_not_there),
+		T(a_commit_that_fails_leaves_no_snapshot),
 		T(commit_fails_once_the_folder_is_gone),
 		T(prune_keeps_the_newest),
 		T(a_list_of_all_jobs_is_in_order),
