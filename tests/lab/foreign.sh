@@ -32,15 +32,22 @@ foreign_save() { # N
 	create_failed 'member 0.*another program saved or migrated'
 }
 
+# The lead's own guest stands still for as long as its order to cut is under way to the other, and the answer.
 killed_while_suspended() { # N
-	begin_create "$1" n1 n2 || return
-	signal_worker n2 STOP
-	signal_worker n1 CONT
-	need "the guest on n1 is suspended, its worker killed" on n1 "p='$(save_worker n1)'
-		for i in \$(seq 400); do xl list fm-$job-0 | grep -q -- '--s' && break; sleep 0.05; done
-		xl list fm-$job-0 | grep -- '--s' && kill -9 \$p" || return
-	signal_worker n2 CONT
-	create_failed 'member 0.*killed|member 0.*signal 9'
+	local r=0
+	"$lab" wire delay n1 150
+	create "$job" >"$work/create" 2>&1 &
+	pid=$!
+	need "a worker on n1" until_true 40 "the worker" worker_saves n1 || r=1
+	need "it is killed while its guest is suspended" on n1 "
+		said() { grep -q 'snapshot=$job\.$1 worker says '\$1 /var/log/fermatad.log; }
+		for i in \$(seq 6000); do said cut && break; sleep 0.01; done
+		kill -9 $(save_worker n1)
+		said cut && ! said released" || r=1
+	create_failed 'member 0.*killed|member 0.*signal 9' || r=1
+	need "the agent found it suspended" on n1 "grep 'snapshot=$job\.$1 .*left suspended' /var/log/fermatad.log" || r=1
+	"$lab" wire heal
+	return $r
 }
 
 # plain_restore SNAPSHOT: member 0's stream, on n3, by nothing but xl; it runs there, and its job is not left frozen
