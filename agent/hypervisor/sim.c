@@ -25,7 +25,7 @@
 #define HOLD_MS 500
 #define RESUME_WAIT_MS 30000
 #define WATCH_MS 2000
-#define WATCH_NICE 10
+#define WATCH_NICE 19
 
 static void sim_close(struct hypervisor *hv)
 {

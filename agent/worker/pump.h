@@ -26,7 +26,7 @@ typedef int (*pump_sink_fn)(void *data, const void *bytes, size_t size, struct f
 /* Asked by the pump's thread every PUMP_PATIENCE_MS while the queue is full and the
  * driver may be waiting: true breaks the pipe, err says why. */
 typedef bool (*pump_give_up_fn)(void *data, struct fm_error *err);
-#define PUMP_NICE 10 /* of the thread that writes */
+#define PUMP_NICE 19 /* of the thread that writes */
 #define PUMP_PATIENCE_MS 100
 
 struct pump_sink {
