@@ -10,4 +10,5 @@ endif
 include tests/lab/local.mk
 include tests/model/local.mk
 include tests/slurm/local.mk
+include tests/fuzz/local.mk
 include tests/bench/local.mk

@@ -24,7 +24,8 @@ struct xenstream_fold {
 	struct bytes *part_into; /* where the part at hand goes; NULL: nowhere */
 	bool hvm;
 	bool paged;  /* a PAGE_DATA has come */
-	bool params; /* HVM_PARAMS has come, of this state */
+	uint32_t ended_with; /* the types of the records behind the pages, one bit each: of this state */
+	uint32_t before;     /* and of the last checkpoint */
 	bool verify;
 	bool whole;
 	struct xenstream_counts counts;
@@ -68,20 +69,37 @@ static void begin_state(struct xenstream_fold *f)
 {
 	if (!f->whole)
 		return;
-	f->whole = f->params = false;
+	f->whole = false;
 	f->tail.size = 0;
+	f->before = f->ended_with;
+	f->ended_with = 0;
+}
+
+static int end_state(struct xenstream_fold *f, struct fm_error *err)
+{
+	if (f->whole) /* nothing since a checkpoint: the tail has its end */
+		return 0;
+	if (f->table.used == 0)
+		return fm_fail(err, FM_INCOMPATIBLE, "the domain has no memory");
+	if (f->before & ~f->ended_with)
+		return fm_fail(err, FM_INCOMPATIBLE, "a checkpoint had records that the next one has not");
+	return append_end(f, err);
 }
 
 static int begin_libxc_record(struct xenstream_fold *f, uint32_t type, struct fm_error *err)
 {
 	if (type == LIBXC_END || type == LIBXC_CHECKPOINT)
-		return f->whole ? 0 : append_end(f, err); /* with nothing since a checkpoint: the tail has its end */
+		return end_state(f, err);
 	begin_state(f);
-	f->params = f->params || type == LIBXC_HVM_PARAMS;
-	if (type == LIBXC_VERIFY)
+	if (type == LIBXC_VERIFY) {
 		f->verify = true;
-	else
-		f->part_into = f->paged && type != LIBXC_X86_PV_P2M_FRAMES ? &f->tail : &f->head;
+	} else if (f->paged && type != LIBXC_X86_PV_P2M_FRAMES) {
+		f->part_into = &f->tail;
+		if (type <= LIBXC_X86_MSR_POLICY) /* the highest that is known */
+			f->ended_with |= 1u << type;
+	} else {
+		f->part_into = &f->head;
+	}
 	return 0;
 }
 
@@ -125,7 +143,7 @@ static int on_batch(void *data, uint64_t at, const uint64_t *entries, size_t cou
 	struct xenstream_fold *f = data;
 
 	begin_state(f);
-	if (f->params && !f->verify)
+	if (f->ended_with & 1u << LIBXC_HVM_PARAMS && !f->verify)
 		return fm_fail(err, FM_INCOMPATIBLE, "pages after HVM_PARAMS, at byte %llu of the stream",
 			       (unsigned long long)at);
 	f->paged = true;

@@ -14,14 +14,15 @@
  * - Its type matters to a PV guest only, and the last one does: a pfn whose last type is not that which gave it its
  *   memory or content is in the places twice.
  * - Of an HVM guest, holes (XTAB) and BROKEN have no effect, so they are not kept: a PVH guest of any size has
- *   a million of them.  Of a PV guest they are, once each.
+ *   a million of them.  Of a PV guest they are, once each.  A domain of nothing else cannot be folded.
  * - After VERIFY, pages are only compared with what came before: neither they nor VERIFY are kept.
  * - HVM_PARAMS clears the pages it names, so pages after it, in the same state, cannot be folded: FM_INCOMPATIBLE.
  *   (Xen writes it last.)
  *
  * Checkpoints: a fold is whole at the stream's end, and at each CHECKPOINT_END before that: what is taken from it then
  * is that checkpoint, as a plain stream.  Records of the end of an older checkpoint are forgotten when a newer one's
- * begin to come; CHECKPOINT and CHECKPOINT_END are in no skeleton.
+ * begin to come (one that lacks a type of record that the older had is FM_INCOMPATIBLE; Xen always writes all); CHECKPOINT and
+ * CHECKPOINT_END are in no skeleton.
  *
  * Memory: 9 bytes for each pfn in 2 MiB of the guest that hold any page (0.2 % of them), and the skeleton.
  * One thread at a time.

@@ -34,7 +34,8 @@ struct xenstream_image {
 	bool any, second; /* a place has come; one of the second turn */
 	uint64_t last;    /* pfn */
 	unsigned char header[XENSTREAM_BATCH_HEADER + WINDOW * 8];
-	unsigned char *pages;
+	unsigned char *pages; /* their contents */
+	size_t pages_room;    /* pages */
 	const unsigned char *rest; /* of xenstream_image_read() */
 	size_t rest_size;
 };
@@ -120,8 +121,11 @@ static int next_batch(struct xenstream_image *i, const void **bytes_r, size_t *s
 
 static int next_content(struct xenstream_image *i, const void **bytes_r, size_t *size_r, struct fm_error *err)
 {
-	if (!i->pages)
-		i->pages = malloc(WINDOW * XENSTREAM_PAGE_SIZE);
+	if (i->full_count > i->pages_room) {
+		free(i->pages);
+		i->pages = malloc(i->full_count * XENSTREAM_PAGE_SIZE);
+		i->pages_room = i->pages ? i->full_count : 0;
+	}
 	if (!i->pages)
 		return fm_fail(err, FM_FAILED, "out of memory");
 	*bytes_r = i->pages;

@@ -402,38 +402,10 @@ static void test_configuration_without_its_end(void **state)
 	sample_dispose(&s);
 }
 
-/* ---- the order of records: a letter each */
-
-static void add(struct sample *s, char c)
-{
-	static const struct sample_page page = { 5, 0, 1 };
-
-	switch (c) {
-	case 'p': sample_pages(s, &page, 1); return;
-	case 'c': sample_record(s, "", 0x11, 24, 1); return;
-	case 's': sample_record(s, "", 0x10, 0, 1); return;
-	case 'x': sample_record(s, "", 9, 10, 1); return;
-	case 'h': sample_record(s, "", 10, 24, 1); return;
-	case 't': sample_record(s, "", 8, 24, 1); return;
-	case 'v': sample_record(s, "", 13, 0, 1); return;
-	case 'k': sample_record(s, "", 14, 0, 1); return;
-	case 'o': sample_record(s, "", 0x80000077, 3, 1); return;
-	case 'i': sample_record(s, "", 2, 8, 1); return;
-	case 'f': sample_record(s, "", 3, 16, 1); return;
-	case 'n': sample_record(s, "", 7, 4096, 1); return;
-	case 'u': sample_record(s, "", 4, 8, 1); return;
-	case 'e': sample_record(s, "", 0, 0, 1); return;
-	case 'E': sample_record(s, "", 0, 0, 1); return;
-	case 'L': sample_record(s, "", 1, 0, 1); return;
-	case 'M': sample_record(s, "", 3, 9, 1); return;
-	case 'K': sample_record(s, "", 4, 0, 1); return;
-	case 'O': sample_record(s, "", 0x80000088, 4, 1); return;
-	default: abort();
-	}
-}
+/* ---- the order of records: a letter each, see sample_add() */
 
 static const struct sequence {
-	const char *records; /* '3' HVM, '2' HVM of version 2, 'P' PV: libxc's headers */
+	const char *records;
 	const char *says;    /* NULL: it is well */
 } sequences[] = {
 	{ "L3csptxheE", NULL },
@@ -491,10 +463,7 @@ static void test_order(void **state)
 		sample_xl(&s, NULL);
 		sample_libxl(&s);
 		for (const char *c = sequences[i].records; *c; c++)
-			if (*c == '3' || *c == '2' || *c == 'P')
-				sample_libxc(&s, *c == '2' ? 2 : 3, *c == 'P' ? 1 : 2);
-			else
-				add(&s, *c);
+			assert_true(sample_add(&s, *c));
 		r = try_whole(s.data, s.size, &h, &err);
 		if (!sequences[i].says && r < 0)
 			fail_msg("%s: %s", sequences[i].records, err.text);
@@ -536,9 +505,9 @@ static void test_memory_is_bounded(void **state)
 
 	sample_xl(&s, NULL);
 	sample_libxl(&s);
-	add(&s, 'L');
-	sample_libxc(&s, 3, 2);
-	add(&s, 's');
+	sample_add(&s, 'L');
+	sample_add(&s, '3');
+	sample_add(&s, 's');
 	sample_bytes(&s, "\x44\0\0\x80" "\0\0\0\x08", 8); /* 128 MiB that nobody knows */
 	before = mallinfo2().uordblks + mallinfo2().hblkhd;
 	p = xenstream_parser_create(&ignore, NULL, &err);
@@ -573,9 +542,9 @@ static void test_too_large_a_batch(void **state)
 
 	sample_xl(&s, NULL);
 	sample_libxl(&s);
-	add(&s, 'L');
-	sample_libxc(&s, 3, 2);
-	add(&s, 's');
+	sample_add(&s, 'L');
+	sample_add(&s, '3');
+	sample_add(&s, 's');
 	for (uint32_t i = 0; i < count; i++)
 		pages[i].type = 15;
 	sample_pages(&s, pages, count);

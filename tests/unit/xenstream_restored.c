@@ -24,10 +24,11 @@ static bool restore_page(struct restored *r, uint64_t entry, const unsigned char
 {
 	uint64_t pfn = entry & 0xfffffffffffffull;
 	unsigned type = (unsigned)(entry >> 60);
-	struct restored_page *page = &r->pages[pfn];
+	struct restored_page *page;
 
 	if (pfn >= RESTORED_PFNS)
 		return false;
+	page = &r->pages[pfn];
 	if (!r->verify) {
 		page->memory = page->memory || type < 13 || type == 14;
 		if (!r->hvm)
@@ -98,7 +99,8 @@ bool restored_from(struct restored *r, const unsigned char *data, size_t size)
 				r->records[20 + type] = hash(0, data + at, n - at);
 		}
 		at = n;
-		if (size - at >= 8 && xenstream_le32(data + at) != 0) /* a newer state comes: its emulator's, too */
+		/* A newer state comes, not just an end: its emulator's records, too. */
+		if (size - at >= 8 && xenstream_le32(data + at) != 0 && xenstream_le32(data + at) != 14)
 			memset(r->records + 20, 0, sizeof(r->records[0]) * 8);
 	}
 }

@@ -142,6 +142,28 @@ void sample_pages(struct sample *s, const struct sample_page *pages, size_t coun
 		}
 }
 
+bool sample_add(struct sample *s, char letter)
+{
+	static const struct sample_page page = { 5, 0, 1 };
+	static const struct letter {
+		char letter;
+		uint32_t type, length;
+	} letters[] = {
+		{ 'L', 1, 0 }, { 'E', 0, 0 }, { 'M', 3, 9 }, { 'K', 4, 0 }, { 'O', 0x80000088, 4 }, { 'c', 0x11, 24 },
+		{ 's', 0x10, 0 }, { 'x', 9, 10 }, { 'h', 10, 24 }, { 't', 8, 24 }, { 'v', 13, 0 }, { 'k', 14, 0 },
+		{ 'i', 2, 8 }, { 'f', 3, 16 }, { 'n', 7, 4096 }, { 'u', 4, 8 }, { 'e', 0, 0 }, { 'o', 0x80000077, 3 },
+	};
+
+	if (letter == '3' || letter == '2' || letter == 'P')
+		return sample_libxc(s, letter == '2' ? 2 : 3, letter == 'P' ? 1 : 2), true;
+	if (letter == 'p')
+		return sample_pages(s, &page, 1), true;
+	for (size_t i = 0; i < COUNT(letters); i++)
+		if (letters[i].letter == letter) /* no two alike */
+			return sample_record(s, "", letters[i].type, letters[i].length, (unsigned)s->mark_count), true;
+	return false;
+}
+
 /* ---- kinds */
 
 static const char config[] = "{\n    \"c_info\": {\n        \"type\": \"pvh\",\n        \"name\": \"fm-1-0\"\n    }\n}\n";

@@ -56,6 +56,12 @@ struct sample_page {
 	unsigned content; /* 0: zeros */
 };
 void sample_pages(struct sample *s, const struct sample_page *pages, size_t count);
+/*
+ * One by its letter: libxl's LIBXC_CONTEXT L, END E, EMULATOR_CONTEXT M, CHECKPOINT_END K, an optional one O; libxc's headers 3 (HVM),
+ * 2 (HVM, version 2), P (PV); its PAGE_DATA p (pfn 5), CPUID c, STATIC_DATA_END s, HVM_CONTEXT x, HVM_PARAMS h, TSC t, VERIFY v,
+ * CHECKPOINT k, PV_INFO i, P2M_FRAMES f, SHARED_INFO n, VCPU_BASIC u, END e, an optional one o.  false: no such letter.
+ */
+bool sample_add(struct sample *s, char letter);
 void sample_page_fill(unsigned char page_r[4096], uint64_t pfn, unsigned content);
 
 /* A stream of a random domain: seeded, of any length up to a few hundred entries. */

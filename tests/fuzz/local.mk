@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# tests/fuzz: NAME_fuzz.c, a libFuzzer target each; its seeds in seeds/NAME. `make check` replays them (any compiler);
+# `make fuzz` fuzzes for FUZZ_SECONDS a target with clang, address and undefined behaviour sanitizers. What that finds is in fuzz/ of
+# the build folder: crash-… to be replayed with tests/fuzz/NAME_replay FILE.
+FUZZ_SECONDS = 60
+fuzz_targets = xenstream
+xenstream_fuzz_sources = \
+	agent/xenstream/fold.c agent/xenstream/image.c agent/xenstream/order.c agent/xenstream/parser.c \
+	agent/xenstream/pfn_table.c agent/xenstream/writer.c common/error.c \
+	tests/fuzz/xenstream_fuzz.c tests/unit/xenstream_restored.c tests/unit/xenstream_sample.c
+
+check_PROGRAMS += tests/fuzz/xenstream_replay
+TESTS += tests/fuzz/xenstream_replay
+tests_fuzz_xenstream_replay_SOURCES = tests/fuzz/replay.c tests/fuzz/xenstream_fuzz.c \
+	tests/unit/xenstream_restored.c tests/unit/xenstream_sample.c tests/unit/xenstream_sample.h
+tests_fuzz_xenstream_replay_CPPFLAGS = $(AM_CPPFLAGS) \
+	-DFM_FUZZ_SEEDS='"$(abs_top_srcdir)/tests/fuzz/seeds/xenstream"'
+tests_fuzz_xenstream_replay_LDADD = libxenstream.la
+
+xenstream_seeds = \
+	tests/fuzz/seeds/xenstream/bare \
+	tests/fuzz/seeds/xenstream/checkpoints \
+	tests/fuzz/seeds/xenstream/cut \
+	tests/fuzz/seeds/xenstream/emulated \
+	tests/fuzz/seeds/xenstream/live \
+	tests/fuzz/seeds/xenstream/old \
+	tests/fuzz/seeds/xenstream/pv \
+	tests/fuzz/seeds/xenstream/script-checkpoints \
+	tests/fuzz/seeds/xenstream/script-hvm \
+	tests/fuzz/seeds/xenstream/script-old \
+	tests/fuzz/seeds/xenstream/script-pv \
+	tests/fuzz/seeds/xenstream/script-pv-checkpoints \
+	tests/fuzz/seeds/xenstream/script-verify \
+	tests/fuzz/seeds/xenstream/verify
+EXTRA_DIST += $(xenstream_seeds)
+
+if HAVE_LIBFUZZER
+fuzz_programs = fuzz/xenstream_fuzz
+fuzz/xenstream_fuzz: $(xenstream_fuzz_sources)
+	$(AM_V_CCLD)$(MKDIR_P) fuzz && $(FUZZ_CC) -std=gnu11 -g -O1 -fno-omit-frame-pointer \
+		-fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
+		-I$(top_srcdir) -I$(top_builddir) -o $@ $^
+
+# One at a time; each starts from its seeds and what earlier runs found.
+fuzz: $(fuzz_programs)
+	set -e; for t in $(fuzz_targets); do \
+		$(MKDIR_P) fuzz/$$t; \
+		fuzz/$${t}_fuzz -max_total_time=$(FUZZ_SECONDS) -max_len=65536 -timeout=10 -rss_limit_mb=1024 \
+			-print_final_stats=1 -artifact_prefix=fuzz/ fuzz/$$t $(srcdir)/tests/fuzz/seeds/$$t; \
+	done
+else
+fuzz:
+	@echo "fuzz: configure found no clang with libFuzzer (package libclang-rt-dev)" >&2; exit 1
+endif
+.PHONY: fuzz
+clean-local-fuzz:
+	rm -rf fuzz
+clean-local: clean-local-fuzz
