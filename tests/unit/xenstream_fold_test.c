@@ -486,22 +486,113 @@ static void test_superpages_stay_together(void **state)
 	sample_dispose(&s);
 }
 
-static void test_what_cannot_be_folded(void **state)
+/* Records in orders that Xen does not write but that are allowed. */
+static void test_odd_orders(void **state)
 {
-	static const struct sample_page page = { 5, 0, 1 };
+	static const char *const letters[] = {
+		"L3sptphxeE", "L3sopotoxhoeOMOE", "L2poxheE", "LPicsfptnueE",
+		"LPisfpnukKfpnukKeE", "LPisffpfpnukMKeE", "L3spxhkKeE", "L3spxhkMKeME", "L3spxhkMKkMKkKeMME",
+		"L3spxhkMKpxhkKeE", "L3spxhkKoxhkKoxheE",
+	};
+
+	for (size_t i = 0; i < sizeof(letters) / sizeof(letters[0]); i++) {
+		struct sample s;
+
+		sample_letters(&s, letters[i]);
+		assert_folds_well(&s);
+		sample_dispose(&s);
+	}
+}
+
+/* P2M_FRAMES that a later state brings tell what the pages may be: they go before all of them. */
+static void test_p2m_frames_go_before_the_pages(void **state)
+{
+	struct xenstream_skeleton k;
 	struct fm_error err;
 	struct sample s;
 	struct shop shop;
 
-	sample_make(&s, SAMPLE_LIVE);
-	s.size -= 16; /* both END */
-	sample_pages(&s, &page, 1);
+	sample_letters(&s, "LPisfpnukKfpnukKeE");
 	shop_open(&shop);
-	assert_int_equal(fold_bytes(&shop, s.data, s.size, &err), -1);
-	assert_int_equal(err.code, FM_INCOMPATIBLE);
-	assert_non_null(strstr(err.text, "pages after HVM_PARAMS"));
+	assert_int_equal(fold_bytes(&shop, s.data, s.size, &err), 0);
+	assert_int_equal(xenstream_fold_skeleton(shop.fold, &k, &err), 0);
+	assert_int_equal(k.head_size, 48 + 16 + 8 + 40 + 16 + 8 + 24 + 24); /* two of them */
+	assert_int_equal(k.tail_size, 8 + 4096 + 16 + 8 + 8);
 	shop_close(&shop);
 	sample_dispose(&s);
+}
+
+static void test_what_cannot_be_folded(void **state)
+{
+	static const struct { const char *letters, *says; } cannot[] = {
+		{ "L3spxhpeE", "pages after HVM_PARAMS" },
+		{ "L3spxhkKhpxheE", "pages after HVM_PARAMS" },
+		{ "L3sptxhkKpxheE", "a checkpoint had records that the next one has not" },
+	};
+	const struct sample_page hole = { 5, 15, 0 };
+	struct fm_error err;
+	struct sample s;
+	struct shop shop;
+
+	for (size_t i = 0; i <= sizeof(cannot) / sizeof(cannot[0]); i++) {
+		bool empty = i == sizeof(cannot) / sizeof(cannot[0]);
+
+		sample_letters(&s, empty ? "L3s" : cannot[i].letters);
+		if (empty) {
+			sample_pages(&s, &hole, 1);
+			for (const char *c = "xheE"; *c; c++)
+				sample_add(&s, *c);
+		}
+		shop_open(&shop);
+		assert_int_equal(fold_bytes(&shop, s.data, s.size, &err), -1);
+		assert_int_equal(err.code, FM_INCOMPATIBLE);
+		assert_non_null(strstr(err.text, empty ? "the domain has no memory" : cannot[i].says));
+		shop_close(&shop);
+		sample_dispose(&s);
+	}
+}
+
+/* More pages than a record takes, some of which have two places: no record has a pfn twice. */
+static void assert_no_pfn_twice(size_t n)
+{
+	static struct restored was, is;
+	struct sample_page *pages = calloc(n, sizeof(*pages));
+	struct xenstream_counts counts;
+	struct sample s;
+	struct out o;
+	size_t at;
+	unsigned records = 0;
+
+	sample_letters(&s, "LPisf");
+	at = s.size;
+	for (size_t i = 0; i < n; i++)
+		pages[i] = (struct sample_page){ 1 + i, 1, 1 };
+	sample_pages(&s, pages, n);
+	for (size_t i = 0; i < n; i++)
+		pages[i].type = i % 2 ? 15 : 14;
+	sample_pages(&s, pages, n);
+	for (const char *c = "nueE"; *c; c++)
+		sample_add(&s, *c);
+	fold_whole(s.data, s.size, &o, &counts);
+	assert_int_equal(counts.kept, n);
+	assert_int_equal(counts.bare, n);
+	for (; xenstream_le32(o.data + at) == 1; at += 8 + xenstream_le32(o.data + at + 4), records++)
+		for (uint32_t i = 1; i < xenstream_le32(o.data + at + 8); i++)
+			assert_true(xenstream_pfn(xenstream_le64(o.data + at + 16 + i * 8)) >
+				    xenstream_pfn(xenstream_le64(o.data + at + 16 + i * 8 - 8)));
+	assert_int_equal(records, 4);
+	assert_true(restored_from(&was, s.data, s.size));
+	assert_true(restored_from(&is, o.data, o.size));
+	assert_true(restored_same(&was, &is));
+	free(pages);
+	free(o.data);
+	sample_dispose(&s);
+}
+
+static void test_no_record_has_a_pfn_twice(void **state)
+{
+	assert_no_pfn_twice(1500);
+	assert_no_pfn_twice(1024); /* the first turn ends with the first window, but for the superpage it holds back */
 }
 
 /* Pages all over the address space, and endless records: refused, not remembered. */
@@ -617,6 +708,9 @@ int main(void)
 		cmocka_unit_test(test_the_skeleton_is_verbatim),
 		cmocka_unit_test(test_checkpoints),
 		cmocka_unit_test(test_superpages_stay_together),
+		cmocka_unit_test(test_odd_orders),
+		cmocka_unit_test(test_p2m_frames_go_before_the_pages),
+		cmocka_unit_test(test_no_record_has_a_pfn_twice),
 		cmocka_unit_test(test_what_cannot_be_folded),
 		cmocka_unit_test(test_bounds),
 		cmocka_unit_test(test_places_are_checked),

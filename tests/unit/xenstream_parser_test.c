@@ -455,15 +455,12 @@ static const struct sequence {
 static void test_order(void **state)
 {
 	for (size_t i = 0; i < sizeof(sequences) / sizeof(sequences[0]); i++) {
-		struct sample s = { 0 };
 		struct fm_error err = { 0 };
+		struct sample s;
 		struct heard h;
 		int r;
 
-		sample_xl(&s, NULL);
-		sample_libxl(&s);
-		for (const char *c = sequences[i].records; *c; c++)
-			assert_true(sample_add(&s, *c));
+		sample_letters(&s, sequences[i].records);
 		r = try_whole(s.data, s.size, &h, &err);
 		if (!sequences[i].says && r < 0)
 			fail_msg("%s: %s", sequences[i].records, err.text);
@@ -499,15 +496,11 @@ static void test_memory_is_bounded(void **state)
 	static const struct xenstream_calls ignore = { ignore_part, ignore_batch, ignore_page };
 	static unsigned char chunk[1 << 20];
 	struct fm_error err;
-	struct sample s = { 0 };
+	struct sample s;
 	struct xenstream_parser *p;
 	size_t before, most = 0;
 
-	sample_xl(&s, NULL);
-	sample_libxl(&s);
-	sample_add(&s, 'L');
-	sample_add(&s, '3');
-	sample_add(&s, 's');
+	sample_letters(&s, "L3s");
 	sample_bytes(&s, "\x44\0\0\x80" "\0\0\0\x08", 8); /* 128 MiB that nobody knows */
 	before = mallinfo2().uordblks + mallinfo2().hblkhd;
 	p = xenstream_parser_create(&ignore, NULL, &err);
@@ -534,17 +527,13 @@ static void test_memory_is_bounded(void **state)
 
 static void test_too_large_a_batch(void **state)
 {
-	struct sample s = { 0 };
+	struct sample s;
 	struct fm_error err;
 	struct heard h;
 	uint32_t count = XENSTREAM_BATCH_MAX + 1;
 	struct sample_page *pages = calloc(count, sizeof(*pages));
 
-	sample_xl(&s, NULL);
-	sample_libxl(&s);
-	sample_add(&s, 'L');
-	sample_add(&s, '3');
-	sample_add(&s, 's');
+	sample_letters(&s, "L3s");
 	for (uint32_t i = 0; i < count; i++)
 		pages[i].type = 15;
 	sample_pages(&s, pages, count);

@@ -62,6 +62,7 @@ void sample_pages(struct sample *s, const struct sample_page *pages, size_t coun
  * CHECKPOINT k, PV_INFO i, P2M_FRAMES f, SHARED_INFO n, VCPU_BASIC u, END e, an optional one o.  false: no such letter.
  */
 bool sample_add(struct sample *s, char letter);
+void sample_letters(struct sample *s, const char *letters); /* a whole stream */
 void sample_page_fill(unsigned char page_r[4096], uint64_t pfn, unsigned content);
 
 /* A stream of a random domain: seeded, of any length up to a few hundred entries. */
