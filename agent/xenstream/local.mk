@@ -29,5 +29,6 @@ tests_unit_xenstream_fold_test_LDADD = libxenstream.la $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/xenstream_try
 tests_unit_xenstream_try_SOURCES = tests/unit/xenstream_try.c $(xenstream_sample)
 tests_unit_xenstream_try_CFLAGS = $(AM_CFLAGS)
+tests_unit_xenstream_try_CPPFLAGS = $(AM_CPPFLAGS) -DRESTORED_PFNS=0x400000
 tests_unit_xenstream_try_LDADD = libxenstream.la
 endif

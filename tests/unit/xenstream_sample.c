@@ -101,6 +101,20 @@ void sample_libxc(struct sample *s, unsigned version, unsigned type)
 	le32(s, 17);
 }
 
+/* The fields that a reader of the body would look at, over the first bytes. */
+static void set_fields(unsigned char *body, uint32_t type, uint32_t length, bool libxl)
+{
+	memset(body, 0, length < 8 ? length : 8); /* VCPU: its number; emulators: index; P2M: first and last pfn; TSC: the mode */
+	if (libxl && length >= 8)
+		body[0] = 2; /* the usual qemu */
+	else if (type == 2)
+		memcpy(body, "\x08\x04", 2); /* width, levels of page tables */
+	else if (type == 8 && length == 24)
+		memset(body + 20, 0, 4);
+	else if (type == 10)
+		xenstream_put_le32(body, (length - 8) / 16);
+}
+
 void sample_record(struct sample *s, const char *name, uint32_t type, uint32_t length, unsigned seed)
 {
 	sample_mark(s, name, 8);
@@ -108,6 +122,8 @@ void sample_record(struct sample *s, const char *name, uint32_t type, uint32_t l
 	le32(s, length);
 	for (uint32_t i = 0; i < length; i++)
 		put(s, mix((uint64_t)type << 40 | (uint64_t)seed << 20 | i / 8) >> i % 8 * 8, 1, false);
+	if (type < 0x10 && length >= 8)
+		set_fields(s->data + s->size - length, type, length, strncmp(name, "libxl", 5) == 0);
 	for (; length % 8; length++)
 		put(s, 0, 1, false);
 }
@@ -243,6 +259,7 @@ static void make_emulated(struct sample *s)
 	hvm_end(s, 1);
 	sample_record(s, "libxc record END", 0, 0, 0);
 	sample_record(s, "libxl record EMULATOR_XENSTORE_DATA", 2, 19, 1);
+	memcpy(s->data + s->size - 16, "some/key\0v", 11); /* behind the emulator's number */
 	sample_record(s, "libxl record EMULATOR_CONTEXT", 3, 333, 1);
 	sample_record(s, "libxl record END", 0, 0, 0);
 }

@@ -70,7 +70,9 @@ void sample_random(struct sample *s, unsigned seed, bool hvm);
 
 /* ---- what a restore makes of a stream */
 
-#define RESTORED_PFNS 4096
+#ifndef RESTORED_PFNS
+#define RESTORED_PFNS 4096 /* a stream with higher ones is none for the model */
+#endif
 
 struct restored {
 	struct restored_page {

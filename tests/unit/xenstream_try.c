@@ -7,6 +7,7 @@
  *	look   say what is in it
  *	copy   write it again from its parts and pages: the same bytes
  *	fold   write it folded to its last pages
+ *	same A B      do two streams, files, make the same domain of at most 16 GiB, after Xen's rules? Exit 1: no
  *	sample KIND   write one of the tests' small streams (live pv old emulated checkpoints verify bare)
  *
  * PIECE: bytes read at a time, 1 MiB.  Numbers and errors go to stderr.  A member's stream: zstd -dc member-0.zst | xenstream_try look
@@ -14,15 +15,19 @@
 #include "config.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "agent/xenstream/image.h"
 #include "agent/xenstream/writer.h"
+#include "common/cleanup.h"
 #include "common/io.h"
 #include "tests/unit/xenstream_sample.h"
 
@@ -208,6 +213,38 @@ static int run(const char *verb, size_t piece, struct fm_error *err)
 	return r;
 }
 
+static struct restored *restore_file(const char *path, struct fm_error *err)
+{
+	FM_AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+	struct restored *r = malloc(sizeof(*r));
+	struct stat st;
+	void *data;
+
+	if (fd < 0 || !r || fstat(fd, &st) < 0)
+		return free(r), fm_fail(err, FM_FAILED, "%s: %s", path, strerror(errno)), NULL;
+	data = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+	if (data == MAP_FAILED || !restored_from(r, data, (size_t)st.st_size)) {
+		fm_fail(err, FM_CORRUPT, "%s: no stream, or of too large a domain", path);
+		free(r);
+		r = NULL;
+	}
+	if (data != MAP_FAILED)
+		munmap(data, (size_t)st.st_size);
+	return r;
+}
+
+static int compare(const char *a, const char *b, struct fm_error *err)
+{
+	struct restored *x = restore_file(a, err), *y = x ? restore_file(b, err) : NULL;
+	int r = y ? 0 : -1;
+
+	if (y && !restored_same(x, y))
+		r = fm_fail(err, FM_FAILED, "%s and %s make different domains", a, b);
+	free(x);
+	free(y);
+	return r;
+}
+
 static int write_sample(const char *name, struct fm_error *err)
 {
 	for (enum sample_kind kind = 0; kind < SAMPLE_KINDS; kind++) {
@@ -229,15 +266,20 @@ int main(int argc, char **argv)
 {
 	const char *verb = argc > 1 ? argv[1] : "";
 	size_t piece = argc > 2 ? strtoul(argv[2], NULL, 10) : PIECE;
-	bool sample = strcmp(verb, "sample") == 0 && argc > 2;
+	bool sample = strcmp(verb, "sample") == 0 && argc > 2, same = strcmp(verb, "same") == 0 && argc > 3;
 	struct fm_error err = { 0 };
 	int r;
 
-	if (!sample && strcmp(verb, "look") != 0 && strcmp(verb, "copy") != 0 && strcmp(verb, "fold") != 0) {
-		fprintf(stderr, "usage: xenstream_try look|copy|fold [PIECE] <stream, or sample KIND\n");
+	if (!sample && !same && strcmp(verb, "look") != 0 && strcmp(verb, "copy") != 0 && strcmp(verb, "fold") != 0) {
+		fprintf(stderr, "usage: xenstream_try look|copy|fold [PIECE] <stream, same A B, or sample KIND\n");
 		return FM_USAGE;
 	}
-	r = sample ? write_sample(argv[2], &err) : run(verb, piece ? piece : PIECE, &err);
+	if (sample)
+		r = write_sample(argv[2], &err);
+	else if (same)
+		r = compare(argv[2], argv[3], &err);
+	else
+		r = run(verb, piece ? piece : PIECE, &err);
 	if (r < 0)
 		fprintf(stderr, "xenstream_try: %s\n", err.text);
 	return r < 0 ? (int)err.code : 0;
