@@ -8,7 +8,7 @@
  *	image.h: head + PAGE_DATA of all places + tail = a stream that `xl restore` reads
  *
  * The promise: that stream makes the very domain that the whole one makes.  By Xen's rules of restoring
- * (tools/libs/guest/xg_sr_restore*.c):
+ * (tools/libs/guest/xg_sr_restore*.c, 4.17 and later):
  * - A pfn gets memory at its first entry whose type has any and keeps it; its content is its last.
  *   An entry without content that comes later (a page ballooned out during the pre-copy) takes neither away.
  * - Its type matters to a PV guest only, and the last one does: a pfn whose last type is not that which gave it its

@@ -5,7 +5,7 @@
  *	head | PAGE_DATA of the first turn's places | PAGE_DATA of the second's | tail
  *
  * Places are in order of pfn, in batches of at most XENSTREAM_BATCH_USUAL that no
- * 2 MiB of the guest straddles unless it has to: Xen makes a superpage only of pfns that come in one batch.
+ * 2 MiB of the guest straddles: later Xen than 4.17 makes a superpage only of pfns that come in one batch.
  * The skeleton is as it was given; the places, which come from a disk, are checked: ascending in each turn, of known types,
  * without content in the second.
  *

@@ -14,16 +14,21 @@ libxenstream_la_LIBADD = libfermata.la
 libxenstream_la_LDFLAGS = $(AM_LDFLAGS)
 
 if HAVE_CMOCKA
-xenstream_tests = tests/unit/xenstream_parser_test tests/unit/xenstream_fold_test
+xenstream_tests = tests/unit/xenstream_parser_test tests/unit/xenstream_fold_test tests/unit/xenstream_image_test
 check_PROGRAMS += $(xenstream_tests)
 TESTS += $(xenstream_tests)
 xenstream_sample = tests/unit/xenstream_sample.c tests/unit/xenstream_sample.h tests/unit/xenstream_restored.c
 tests_unit_xenstream_parser_test_SOURCES = tests/unit/xenstream_parser_test.c $(xenstream_sample)
 tests_unit_xenstream_parser_test_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_xenstream_parser_test_LDADD = libxenstream.la $(CMOCKA_LIBS)
-tests_unit_xenstream_fold_test_SOURCES = tests/unit/xenstream_fold_test.c $(xenstream_sample)
+tests_unit_xenstream_parser_test_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc
+xenstream_shop = $(xenstream_sample) tests/unit/xenstream_shop.c tests/unit/xenstream_shop.h
+tests_unit_xenstream_fold_test_SOURCES = tests/unit/xenstream_fold_test.c $(xenstream_shop)
 tests_unit_xenstream_fold_test_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_xenstream_fold_test_LDADD = libxenstream.la $(CMOCKA_LIBS)
+tests_unit_xenstream_image_test_SOURCES = tests/unit/xenstream_image_test.c $(xenstream_shop)
+tests_unit_xenstream_image_test_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_xenstream_image_test_LDADD = libxenstream.la $(CMOCKA_LIBS)
 
 # By hand, on streams of real domains.
 check_PROGRAMS += tests/unit/xenstream_try
