@@ -4,9 +4,11 @@
 # the build folder: crash-… to be replayed with tests/fuzz/NAME_replay FILE.
 FUZZ_SECONDS = 60
 fuzz_targets = xenstream
-xenstream_fuzz_sources = \
+# What is fuzzed, and so guides the fuzzer, and what only drives it.
+xenstream_fuzzed = \
 	agent/xenstream/fold.c agent/xenstream/image.c agent/xenstream/order.c agent/xenstream/parser.c \
-	agent/xenstream/pfn_table.c agent/xenstream/writer.c common/error.c \
+	agent/xenstream/pfn_table.c agent/xenstream/writer.c
+xenstream_fuzz_support = common/error.c \
 	tests/fuzz/xenstream_fuzz.c tests/unit/xenstream_restored.c tests/unit/xenstream_sample.c
 
 check_PROGRAMS += tests/fuzz/xenstream_replay
@@ -36,16 +38,20 @@ EXTRA_DIST += $(xenstream_seeds)
 
 if HAVE_LIBFUZZER
 fuzz_programs = fuzz/xenstream_fuzz
-fuzz/xenstream_fuzz: $(xenstream_fuzz_sources)
-	$(AM_V_CCLD)$(MKDIR_P) fuzz && $(FUZZ_CC) -std=gnu11 -g -O1 -fno-omit-frame-pointer \
-		-fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
-		-I$(top_srcdir) -I$(top_builddir) -o $@ $^
+fuzz_cc = $(FUZZ_CC) -std=gnu11 -g -O2 -fno-omit-frame-pointer -fno-sanitize-recover=all -I$(top_srcdir) -I$(top_builddir)
+fuzz/xenstream_fuzz: $(xenstream_fuzzed) $(xenstream_fuzz_support)
+	$(AM_V_CCLD)$(MKDIR_P) fuzz/support && set -e; \
+	for f in $(xenstream_fuzz_support); do \
+		$(fuzz_cc) -fsanitize=address -c -o fuzz/support/`basename $$f .c`.o $(srcdir)/$$f; \
+	done; \
+	$(fuzz_cc) -fsanitize=fuzzer,address,undefined -o $@ $(addprefix $(srcdir)/,$(xenstream_fuzzed)) \
+		$(addprefix fuzz/support/,$(addsuffix .o,$(notdir $(basename $(xenstream_fuzz_support)))))
 
 # One at a time; each starts from its seeds and what earlier runs found.
 fuzz: $(fuzz_programs)
 	set -e; for t in $(fuzz_targets); do \
 		$(MKDIR_P) fuzz/$$t; \
-		fuzz/$${t}_fuzz -max_total_time=$(FUZZ_SECONDS) -max_len=65536 -timeout=10 -rss_limit_mb=1024 \
+		fuzz/$${t}_fuzz -max_total_time=$(FUZZ_SECONDS) -max_len=65536 -timeout=10 -rss_limit_mb=2048 \
 			-print_final_stats=1 -artifact_prefix=fuzz/ fuzz/$$t $(srcdir)/tests/fuzz/seeds/$$t; \
 	done
 else

@@ -8,9 +8,9 @@
  * - a stream that is accepted and folded gives an image that is accepted, that makes the same domain, and
  *   that folded again stays as it is.
  *
- * Input that begins with '#' is a script for a stream, so that the fuzzer gets to the order of records, and to folding,
- * without having to find lengths: letters of sample_add(), and '*', a batch of pages: their number (1-16), and for each a byte of pfn, one
- * of type (high half) and content (low).
+ * Input that begins with '#' is a script for a stream, so that the fuzzer gets to the order of records, and
+ * to folding, without having to find lengths: letters of sample_add(), and '*', a batch of pages: their
+ * number less 1, and for each a byte of pfn, one of type (high half) and content (low).
  */
 #include "config.h"
 

@@ -120,8 +120,8 @@ void sample_record(struct sample *s, const char *name, uint32_t type, uint32_t l
 	sample_mark(s, name, 8);
 	le32(s, type);
 	le32(s, length);
-	for (uint32_t i = 0; i < length; i++)
-		put(s, mix((uint64_t)type << 40 | (uint64_t)seed << 20 | i / 8) >> i % 8 * 8, 1, false);
+	for (uint32_t i = 0; i < length; i += 8)
+		put(s, mix((uint64_t)type << 40 | (uint64_t)seed << 20 | i / 8), length - i < 8 ? length - i : 8, false);
 	if (type < 0x10 && length >= 8)
 		set_fields(s->data + s->size - length, type, length, strncmp(name, "libxl", 5) == 0);
 	for (; length % 8; length++)
