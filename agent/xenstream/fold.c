@@ -5,11 +5,10 @@
 #include "agent/xenstream/fold.h"
 
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "agent/xenstream/pfn_table.h"
 
-#define TABLE_LEAST ((size_t)16 << 20)
+#define TABLE_LEAST ((size_t)16 << 20) /* a small domain's memory may lie in many places */
 
 struct bytes {
 	unsigned char *data;
@@ -289,12 +288,11 @@ struct xenstream_counts xenstream_fold_counts(const struct xenstream_fold *f)
 
 /* ---- life */
 
-static size_t table_default(void)
+size_t xenstream_fold_table(uint64_t memory)
 {
-	long pages = sysconf(_SC_PHYS_PAGES);
-	size_t hundredth = pages > 0 ? (size_t)pages * (size_t)sysconf(_SC_PAGESIZE) / 100 : 0;
+	uint64_t leaves = memory / (XENSTREAM_PAGE_SIZE * PFN_LEAF);
 
-	return hundredth > TABLE_LEAST ? hundredth : TABLE_LEAST;
+	return (size_t)(2 * leaves * sizeof(struct pfn_leaf)) + TABLE_LEAST;
 }
 
 struct xenstream_fold *xenstream_fold_create(const struct xenstream_keeper *keeper, size_t table_max,
@@ -307,7 +305,7 @@ struct xenstream_fold *xenstream_fold_create(const struct xenstream_keeper *keep
 		return NULL;
 	}
 	f->keeper = *keeper;
-	f->table_max = table_max ? table_max : table_default();
+	f->table_max = table_max;
 	pfn_table_init(&f->table, f->table_max / sizeof(struct pfn_leaf));
 	return f;
 }

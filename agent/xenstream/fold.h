@@ -64,8 +64,11 @@ struct xenstream_counts {
 
 struct xenstream_fold;
 
-/* table_max: bytes of memory for what is known of the pfns; a stream that needs more is FM_INCOMPATIBLE. 0: 1 % of the
- * machine's memory, at least 16 MiB. NULL: out of memory. */
+/* A bound for a domain of so many bytes: twice what it needs when its memory lies together, and 16 MiB. */
+size_t xenstream_fold_table(uint64_t memory);
+
+/* table_max: the most bytes of memory for what is known of the pfns, taken as they come; a stream that needs more is
+ * FM_INCOMPATIBLE. NULL: out of memory. */
 struct xenstream_fold *xenstream_fold_create(const struct xenstream_keeper *keeper, size_t table_max,
 					     struct fm_error *err);
 void xenstream_fold_destroy(struct xenstream_fold *f); /* NULL is fine */

@@ -39,7 +39,7 @@ EXTRA_DIST += $(xenstream_seeds)
 if HAVE_LIBFUZZER
 fuzz_programs = fuzz/xenstream_fuzz
 fuzz_cc = $(FUZZ_CC) -std=gnu11 -g -O2 -fno-omit-frame-pointer -fno-sanitize-recover=all -I$(top_srcdir) -I$(top_builddir)
-fuzz/xenstream_fuzz: $(xenstream_fuzzed) $(xenstream_fuzz_support)
+fuzz/xenstream_fuzz: $(xenstream_fuzzed) $(xenstream_fuzz_support) libxenstream.la tests/unit/xenstream_sample.h
 	$(AM_V_CCLD)$(MKDIR_P) fuzz/support && set -e; \
 	for f in $(xenstream_fuzz_support); do \
 		$(fuzz_cc) -fsanitize=address -c -o fuzz/support/`basename $$f .c`.o $(srcdir)/$$f; \

@@ -225,7 +225,7 @@ static void test_bounds(void **state)
 	assert_non_null(strstr(err.text, "too far apart"));
 	shop_close(&shop);
 	shop_open(&shop);
-	assert_int_equal(shop_fold(&shop, s.data, s.size, &err), 0); /* the default has room for them */
+	assert_int_equal(shop_fold(&shop, s.data, s.size, &err), 0); /* 16 MiB have room for them */
 	shop_close(&shop);
 
 	s.size = s.marks[7].at;

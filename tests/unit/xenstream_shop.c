@@ -74,7 +74,7 @@ void shop_open(struct shop *s)
 	struct fm_error err;
 
 	*s = (struct shop){ .most = 7 };
-	s->fold = xenstream_fold_create(&(struct xenstream_keeper){ shop_keep, shop_drop, s }, 0, &err);
+	s->fold = xenstream_fold_create(&(struct xenstream_keeper){ shop_keep, shop_drop, s }, xenstream_fold_table(16 << 20), &err);
 	assert_non_null(s->fold);
 }
 

@@ -219,7 +219,7 @@ static int run(const char *verb, size_t piece, struct fm_error *err)
 	struct xenstream_parser *p;
 	int r;
 
-	heap.fold = xenstream_fold_create(&keeper, 0, err);
+	heap.fold = xenstream_fold_create(&keeper, xenstream_fold_table(UINT64_C(1) << 40), err);
 	if (!heap.fold)
 		return -1;
 	p = xenstream_parser_create(calls, copy ? (void *)&writer : heap.fold, err);
