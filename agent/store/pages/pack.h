@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * pack.h - a finished pack: its index verified and mapped, its frames read on demand (page store only).
+ *
+ * A pack that pack_open() returned has an index that hashes to its trailer's digest and an id that hashes to its file
+ * name; so what the index says is what its writer said, and a frame or a page that differs from it is damaged.
+ * The index is mapped from the file: it takes memory only as long as nothing else needs it more. Should the disk fail
+ * later under the mapping, the process gets SIGBUS; a worker's death is a failed operation, not a wrong page.
+ */
+#ifndef FM_STORE_PAGES_PACK_H
+#define FM_STORE_PAGES_PACK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "agent/store/pages/codec.h"
+#include "agent/store/pages/format.h"
+
+#define PACK_SUFFIX ".pack"
+#define PACK_PART_SUFFIX ".part"
+
+struct pack {
+	char *path;
+	uint8_t id[32];
+	int fd; /* -1 until frames are wanted */
+	void *mapping;
+	size_t mapping_size;
+	uint64_t bytes; /* of the file */
+	uint32_t frames, slots, present;
+	const struct disk_frame *frame;
+	const uint8_t (*hash)[32];      /* of each slot */
+	const struct disk_order *order; /* slots by hash */
+	const uint32_t *location;       /* of each slot: DISK_LOCATION(frame, place) or DISK_ABSENT */
+};
+
+/* Thread's own room for frames. */
+struct pack_scratch {
+	struct codec codec;
+	unsigned char *stored; /* header and payload as on disk */
+};
+int pack_scratch_init(struct pack_scratch *scratch, struct fm_error *err);
+unsigned char *pack_scratch_room(void); /* another `stored`; NULL without memory */
+void pack_scratch_dispose(struct pack_scratch *scratch);
+
+/* "<dir>/<id>.pack"; FM_CORRUPT when missing, cut short, another job's, or damaged. keep_fd: frames will be read. */
+struct pack *pack_open(const char *dir, const uint8_t id[32], uint32_t job, bool keep_fd, struct fm_error *err);
+void pack_close(struct pack *p); /* NULL is fine */
+
+/* The slot that holds this page, or -1. Absent ones are not found. From any thread. */
+long pack_find(const struct pack *p, const uint8_t hash[32]);
+
+/* Decompress one frame to data_r (frame's pages × PAGES_SIZE). From any thread, each with its own scratch. The pages
+ * in it are not compared with their hashes. */
+int pack_frame_read(const struct pack *p, uint32_t frame, struct pack_scratch *scratch, void *data_r,
+		    struct fm_error *err);
+
+/* What a pack's id is: SHA-256 of the job and the hashes of all its slots. */
+int pack_id(uint32_t job, uint32_t slots, const uint8_t (*hash)[32], uint8_t id_r[32], struct fm_error *err);
+
+#endif

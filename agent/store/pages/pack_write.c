@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * pack_write.c - frames into a .part file, in order. How it ends: pack_finish.c.
+ *
+ * The kernel is asked to begin writing every few MiB: what is left for fsync() at the end is little, and a disk that
+ * is full or broken is noticed early.
+ */
+#include "config.h"
+
+#include "agent/store/pages/pack_write.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "agent/store/pages/pack_writer.h"
+#include "common/cleanup.h"
+#include "common/io.h"
+
+#define WRITEBACK_BYTES ((uint64_t)4 << 20)
+#define SLOTS_FIRST 4096u
+#define FRAMES_FIRST 256u
+
+static int part_create(struct pack_writer *w, struct fm_error *err)
+{
+	struct disk_pack_header header = { .version = DISK_VERSION, .header_size = sizeof(header), .job = w->job,
+					   .page_size = PAGES_SIZE };
+	uint64_t number;
+
+	memcpy(header.magic, DISK_PACK_MAGIC, sizeof(header.magic));
+	if (getrandom(&number, sizeof(number), 0) != (ssize_t)sizeof(number))
+		return fm_fail(err, FM_FAILED, "no random number for a name: %s", strerror(errno));
+	w->path = fm_format("%s/%016llx" PACK_PART_SUFFIX, w->dir, (unsigned long long)number);
+	if (!w->path)
+		return fm_fail(err, FM_FAILED, "out of memory");
+	w->fd = open(w->path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (w->fd < 0)
+		return fm_fail(err, FM_FAILED, "cannot create %s: %s", w->path, strerror(errno));
+	w->created = true;
+	if (flock(w->fd, LOCK_EX | LOCK_NB) < 0)
+		return fm_fail(err, FM_FAILED, "cannot lock %s: %s", w->path, strerror(errno));
+	if (fm_write_all(w->fd, &header, sizeof(header)) < 0)
+		return fm_fail(err, FM_FAILED, "cannot write %s: %s", w->path, strerror(errno));
+	w->at = sizeof(header);
+	return 0;
+}
+
+struct pack_writer *pack_writer_create(const char *dir, uint32_t job, struct fm_error *err)
+{
+	struct pack_writer *w = calloc(1, sizeof(*w));
+
+	if (!w) {
+		fm_fail(err, FM_FAILED, "out of memory");
+		return NULL;
+	}
+	pthread_mutex_init(&w->lock, NULL);
+	pthread_cond_init(&w->written, NULL);
+	w->fd = -1;
+	w->job = job;
+	w->dir = strdup(dir);
+	if (!w->dir)
+		fm_fail(err, FM_FAILED, "out of memory");
+	if (!w->dir || part_create(w, err) < 0) {
+		pack_writer_abort(w);
+		return NULL;
+	}
+	return w;
+}
+
+static int grow(void **array, size_t size, uint32_t wanted, struct fm_error *err)
+{
+	void *bigger = realloc(*array, size * wanted);
+
+	if (!bigger)
+		return fm_fail(err, FM_FAILED, "out of memory");
+	*array = bigger;
+	return 0;
+}
+
+long pack_writer_slot(struct pack_writer *w, const uint8_t hash[32], uint32_t location, struct fm_error *err)
+{
+	if (w->slots == PAGES_PACK_MAX)
+		return fm_fail(err, FM_FAILED, "%s: a pack has no more than %u slots", w->path, PAGES_PACK_MAX);
+	if (w->slots == w->slots_room) {
+		uint32_t room = w->slots_room ? 2 * w->slots_room : SLOTS_FIRST;
+
+		if (grow((void **)&w->hash, 32, room, err) < 0 ||
+		    grow((void **)&w->location, sizeof(*w->location), room, err) < 0)
+			return -1;
+		w->slots_room = room;
+	}
+	memcpy(w->hash[w->slots], hash, 32);
+	w->location[w->slots] = location;
+	w->present += location != DISK_ABSENT;
+	return (long)w->slots++;
+}
+
+const uint8_t *pack_writer_hash(const struct pack_writer *w, uint32_t slot)
+{
+	return w->hash[slot];
+}
+
+uint32_t pack_writer_slots(const struct pack_writer *w)
+{
+	return w->slots;
+}
+
+uint64_t pack_writer_memory(const struct pack_writer *w)
+{
+	return (uint64_t)w->slots_room * (32 + sizeof(*w->location)) + (uint64_t)w->frames_room * sizeof(*w->frame);
+}
+
+/* The next frame of the file. Locked. */
+static int append(struct pack_writer *w, const struct disk_frame_header *header, const void *bytes, struct fm_error *err)
+{
+	size_t size = sizeof(*header) + header->stored;
+
+	if (w->next == w->frames_room) {
+		uint32_t room = w->frames_room ? 2 * w->frames_room : FRAMES_FIRST;
+
+		if (grow((void **)&w->frame, sizeof(*w->frame), room, err) < 0)
+			return -1;
+		w->frames_room = room;
+	}
+	if (fm_write_all(w->fd, bytes, size) < 0)
+		return fm_fail(err, FM_FAILED, "cannot write %s (after %llu bytes): %s", w->path,
+			       (unsigned long long)w->at, strerror(errno));
+	w->frame[w->next++] = (struct disk_frame){ .offset = w->at, .stored = header->stored, .pages = header->pages,
+						   .codec = header->codec, .checksum = header->checksum };
+	w->at += size;
+	if (w->at - w->begun >= WRITEBACK_BYTES) {
+		/* Only a hint: fsync() has the last word. */
+		(void)sync_file_range(w->fd, (off_t)w->begun, (off_t)(w->at - w->begun), SYNC_FILE_RANGE_WRITE);
+		w->begun = w->at;
+	}
+	return 0;
+}
+
+/* Frame n came before n-1: keep its bytes, and give the scratch others. Locked. */
+static int defer(struct pack_writer *w, const struct disk_frame_header *header, struct pack_scratch *scratch,
+		 struct fm_error *err)
+{
+	struct pack_deferred *d = w->spare, **place = &w->deferred;
+	unsigned char *bytes;
+
+	if (d) {
+		w->spare = d->next;
+	} else {
+		d = calloc(1, sizeof(*d));
+		if (d)
+			d->bytes = pack_scratch_room();
+		if (!d || !d->bytes) {
+			free(d);
+			return fm_fail(err, FM_FAILED, "out of memory");
+		}
+	}
+	bytes = scratch->stored;
+	scratch->stored = d->bytes;
+	d->bytes = bytes;
+	d->header = *header;
+	while (*place && (*place)->header.frame < header->frame)
+		place = &(*place)->next;
+	d->next = *place;
+	*place = d;
+	return 0;
+}
+
+static int hand_in(struct pack_writer *w, const struct disk_frame_header *header, struct pack_scratch *scratch,
+		   struct fm_error *err)
+{
+	if (w->broken.code != FM_OK) {
+		*err = w->broken;
+		return -1;
+	}
+	if (header->frame != w->next)
+		return defer(w, header, scratch, err);
+	if (append(w, header, scratch->stored, err) < 0)
+		return -1;
+	while (w->deferred && w->deferred->header.frame == w->next) {
+		struct pack_deferred *d = w->deferred;
+
+		if (append(w, &d->header, d->bytes, err) < 0)
+			return -1;
+		w->deferred = d->next;
+		d->next = w->spare;
+		w->spare = d;
+	}
+	return 0;
+}
+
+int pack_writer_frame(struct pack_writer *w, uint32_t number, unsigned pages, const void *data, enum pages_codec codec,
+		      int level, struct pack_scratch *scratch, uint64_t *bytes_r, struct fm_error *err)
+{
+	struct disk_frame_header header = { .magic = DISK_FRAME_MAGIC, .frame = number, .pages = (uint16_t)pages };
+	unsigned char *payload = scratch->stored + sizeof(header);
+	enum pages_codec became;
+	long stored = codec_pack(&scratch->codec, codec, level, data, pages * PAGES_SIZE, payload, &became, err);
+	int rc = -1;
+
+	if (stored > 0) {
+		header.stored = (uint32_t)stored;
+		header.codec = (uint8_t)became;
+		header.checksum = codec_checksum(payload, (size_t)stored);
+		memcpy(scratch->stored, &header, sizeof(header));
+		*bytes_r = sizeof(header) + (uint64_t)stored;
+	}
+	pthread_mutex_lock(&w->lock);
+	if (stored > 0)
+		rc = hand_in(w, &header, scratch, err);
+	if (rc < 0)
+		w->broken = *err;
+	pthread_cond_broadcast(&w->written);
+	pthread_mutex_unlock(&w->lock);
+	return rc;
+}
+
+void pack_writer_break(struct pack_writer *w, const struct fm_error *why)
+{
+	pthread_mutex_lock(&w->lock);
+	if (w->broken.code == FM_OK)
+		w->broken = *why;
+	pthread_cond_broadcast(&w->written);
+	pthread_mutex_unlock(&w->lock);
+}
+
+static void deferred_free(struct pack_deferred *d)
+{
+	while (d) {
+		struct pack_deferred *next = d->next;
+
+		free(d->bytes);
+		free(d);
+		d = next;
+	}
+}
+
+static void writer_free(struct pack_writer *w)
+{
+	deferred_free(w->deferred);
+	deferred_free(w->spare);
+	if (w->fd >= 0)
+		close(w->fd);
+	pthread_cond_destroy(&w->written);
+	pthread_mutex_destroy(&w->lock);
+	free(w->frame);
+	free(w->hash);
+	free(w->location);
+	free(w->path);
+	free(w->dir);
+	free(w);
+}
+
+void pack_writer_abort(struct pack_writer *w)
+{
+	if (!w)
+		return;
+	if (w->created && !w->named)
+		unlink(w->path);
+	writer_free(w);
+}

@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * pages.h - the page store of one job in one local directory.
+ *
+ * A guest's memory is kept as pages of 4096 bytes. A page of zeros is not kept at all; any other is named by its
+ * SHA-256 and kept once per job, whichever member or snapshot it comes from:
+ *
+ *	<dir>/<64 hex>.pack    pages in compressed frames, and an index; never changes its content
+ *	<dir>/<…>.part         a pack being written; without meaning, and swept when its writer is dead
+ *	<map file>             one member in one snapshot: pfn -> (pack, slot), and the skeleton
+ *
+ * What hashes what: the manifest names a map file by SHA-256; the map names its packs by their ids; a pack's id is
+ * the SHA-256 of its pages' hashes (and the job); a page is compared with its hash on every read. So a pack may be
+ * compressed anew, or lose pages nobody needs, without any map or manifest being touched. man 5 fermata-store has
+ * every field.
+ *
+ * What holds, whatever is killed when, and however full the disk:
+ *  - a pack or a map is there, whole and durable, or it is not there under its name;
+ *  - nothing read is believed before its hash is right: there are wrong bytes on the disk, or there is an error that
+ *    names pack, frame and page, never wrong bytes in memory;
+ *  - writers in any number of processes need no locks: each has a pack of its own. What two of them find at the same
+ *    time may be kept twice.
+ *
+ * All calls block. Errors: FM_CORRUPT for what does not verify or is missing, FM_INCOMPATIBLE for a later version of
+ * the format, FM_NOT_FOUND for a map that is not there, FM_FAILED for the rest (disk full, …); the text names the
+ * file. One thread calls at a time, except where said.
+ */
+#ifndef FM_STORE_PAGES_H
+#define FM_STORE_PAGES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "agent/store/store.h"
+#include "common/error.h"
+
+#define PAGES_SIZE ((size_t)4096) /* of a page, in bytes */
+#define PAGES_HASH 32             /* of a page's name, in bytes */
+#define PAGES_PFN_END ((uint64_t)1 << 32) /* pfns are below that: 16 TiB */
+
+#define PAGES_FRAME_MIN 16u  /* pages in a frame: 64 KiB … */
+#define PAGES_FRAME_MAX 256u /* … 1 MiB */
+#define PAGES_FRAME_DEFAULT 64u
+#define PAGES_PACK_MAX (1u << 18) /* slots of a pack: 1 GiB of pages */
+#define PAGES_THREADS_MAX 64u
+
+enum pages_codec { PAGES_RAW = 0, PAGES_LZ4 = 1, PAGES_ZSTD = 2 };
+
+/* ---- the store -------------------------------------------------------------------------------- */
+
+struct pages_store;
+
+/*
+ * dir is made if it is missing (0700). No pack is looked at yet. The store must outlive what is made from it.
+ * Any number of threads may use one store for reading (readers of their own), or one for a writer.
+ */
+struct pages_store *pages_store_open(const char *dir, uint32_t job, struct fm_error *err);
+void pages_store_close(struct pages_store *s); /* NULL is fine */
+
+struct pages_usage {
+	uint64_t packs;         /* that verify */
+	uint64_t pages;         /* in them */
+	uint64_t bytes;         /* on disk */
+	uint64_t damaged;       /* files named *.pack that do not verify: not used */
+	char damaged_text[768]; /* about the first of them */
+	uint64_t parts;         /* unfinished */
+	uint64_t index_mapped;  /* bytes of indexes in memory mappings: of files, given back under pressure */
+	uint64_t index_private; /* bytes that are ours: grows with the number of packs only */
+};
+
+/* Open all finished packs, so that a writer finds what is there. Those known already are not read again. */
+int pages_store_scan(struct pages_store *s, struct fm_error *err);
+/* Since the last scan. */
+void pages_store_usage(const struct pages_store *s, struct pages_usage *usage_r);
+
+/* The id of the i-th pack of the last scan, 64 hex digits; false past the end. */
+bool pages_store_pack(const struct pages_store *s, size_t i, char id_r[65]);
+
+/* Remove the *.part files whose writers are dead. Safe beside living ones, here or on another node. */
+int pages_store_sweep(struct pages_store *s, unsigned *removed_r, struct fm_error *err);
+
+/* ---- one member in one snapshot, in memory ------------------------------------------------------ */
+
+struct pages_map;
+
+/*
+ * sha256: what the manifest says (hex), or NULL where the file's own hash has to do. The file must belong to job.
+ * Memory: 4 bytes for a page, and the skeleton.
+ */
+struct pages_map *pages_map_open(const char *path, uint32_t job, const char *sha256, struct fm_error *err);
+void pages_map_close(struct pages_map *m); /* NULL is fine */
+
+uint64_t pages_map_count(const struct pages_map *m);      /* pages, zero ones included */
+uint64_t pages_map_zero_count(const struct pages_map *m); /* of these */
+uint64_t pages_map_pfn_end(const struct pages_map *m);    /* one past the highest pfn */
+uint64_t pages_map_memory(const struct pages_map *m);     /* bytes in memory */
+/* What was given to pages_writer_finish(). The map's. */
+const void *pages_map_skeleton(const struct pages_map *m, size_t *size_r);
+/* Ids of the packs the map needs, 64 hex digits each; false past the end. What a copy must have, a sweep must keep. */
+bool pages_map_pack(const struct pages_map *m, size_t i, char id_r[65]);
+/* For a sweep: sets bit `slot` of bits[] for each page the map has in this pack. bits has PAGES_PACK_MAX bits. */
+void pages_map_mark(const struct pages_map *m, const char id[65], uint8_t *bits);
+
+/* ---- writing -------------------------------------------------------------------------------------- */
+
+struct pages_writer;
+
+struct pages_writer_options {
+	unsigned threads;       /* that hash and compress; 0: 2 */
+	unsigned frame_pages;   /* 0: PAGES_FRAME_DEFAULT */
+	enum pages_codec codec; /* of new frames; a frame that does not get smaller is PAGES_RAW */
+	int level;              /* zstd's level; lz4's acceleration; 0: 1 */
+	unsigned pack_pages;    /* a pack is ended and another begun at so many; 0: PAGES_PACK_MAX */
+	/*
+	 * This member's last snapshot, or NULL: where to look first for what a page was. With inherit, all its pages are
+	 * this snapshot's, too, unless given anew: then only what changed has to be put (dirty tracking). It must be of
+	 * this job, and stay until the writer is gone.
+	 */
+	const struct pages_map *parent;
+	bool inherit;
+	const char *hash; /* "libcrypto", "ipsec-mb"; NULL: the fastest there is. All give the same. */
+};
+
+/* Scans the store. Options of all zeros but the codec are sensible. */
+struct pages_writer *pages_writer_create(struct pages_store *s, const struct pages_writer_options *o,
+					 struct fm_error *err);
+
+/*
+ * count pages, one behind the other at data; page i is that of pfn[i]. Any order; of a pfn put again the last one
+ * counts. The bytes are copied before this returns. Waits while the queue is full: memory is bounded (about
+ * 2 MiB a thread). After an error every later call fails with the same one.
+ */
+int pages_writer_put(struct pages_writer *w, const uint64_t *pfn, const void *data, size_t count,
+		     struct fm_error *err);
+/* These have no content (any more): not allocated, broken, ballooned out. In order with the puts. */
+int pages_writer_forget(struct pages_writer *w, const uint64_t *pfn, size_t count, struct fm_error *err);
+
+/* How far it is. From any thread, at any time. In pages: put = zero + known + stored, as soon as all are through. */
+struct pages_progress {
+	uint64_t put;          /* repeats count */
+	uint64_t zero;
+	uint64_t known;        /* found in the store, or earlier in this snapshot */
+	uint64_t stored;       /* new */
+	uint64_t stored_bytes; /* of frames handed to the kernel */
+};
+void pages_writer_progress(const struct pages_writer *w, struct pages_progress *progress_r);
+
+struct pages_saved {
+	struct store_file map; /* for the manifest: name, bytes, sha256; raw_bytes: pages × 4096 + skeleton */
+	struct pages_progress progress;
+	uint64_t bytes;        /* written in all: packs and map */
+	uint64_t pages;        /* in the map */
+	uint64_t memory;       /* at the most, in tables that grow with the number of pages (map, hashes of one pack) */
+	const char *hash;      /* which implementation */
+};
+
+/*
+ * Write what is left; packs are durable first, then the map at map_path (which must not exist), then all names.
+ * The skeleton is what the caller needs beside the pages; opaque here, compressed, may be empty. The writer is gone
+ * either way. After an error there is no map; packs that were finished stay: they are right, and a sweep's.
+ */
+int pages_writer_finish(struct pages_writer *w, const char *map_path, const void *skeleton, size_t skeleton_size,
+			struct pages_saved *saved_r, struct fm_error *err);
+void pages_writer_abort(struct pages_writer *w); /* NULL is fine; its unfinished pack is removed */
+
+/* ---- reading -------------------------------------------------------------------------------------- */
+
+struct pages_reader;
+
+struct pages_reader_options {
+	unsigned threads;   /* that read, decompress and verify; 0: one a processor */
+	size_t cache_bytes; /* of decompressed frames; 0: 64 MiB; never less than two frames a thread */
+	const char *hash;   /* as above */
+};
+
+/* Opens, and verifies the indexes of, the packs that the map needs: a missing one is told here. */
+struct pages_reader *pages_reader_create(struct pages_store *s, const struct pages_map *m,
+					 const struct pages_reader_options *o, struct fm_error *err);
+void pages_reader_destroy(struct pages_reader *r); /* NULL is fine */
+
+#define PAGES_BATCH 256u
+struct pages_batch {
+	size_t count; /* at most PAGES_BATCH */
+	const uint64_t *pfn;
+	const void *const *page; /* PAGES_SIZE bytes each; pages_zero for a page of zeros */
+};
+extern const unsigned char pages_zero[4096];
+
+/*
+ * All pages of the map in the order of their pfns, read ahead by the threads. 1: a batch, valid until the next call;
+ * 0: that was all; -1. Every page that is handed out has been verified.
+ */
+int pages_reader_next(struct pages_reader *r, struct pages_batch *batch_r, struct fm_error *err);
+
+/* These pages, in this order, count × 4096 bytes to data, by all threads. A pfn the map has not: FM_NOT_FOUND. May be
+ * mixed with pages_reader_next(). */
+int pages_reader_fetch(struct pages_reader *r, const uint64_t *pfn, size_t count, void *data, struct fm_error *err);
+
+/* ---- maintenance ---------------------------------------------------------------------------------- */
+
+struct pages_verdict {
+	uint64_t pages, frames, bytes; /* that were read */
+};
+/* Read one pack from its first byte to its last; every page is hashed. Any flipped bit is found and named. */
+int pages_pack_verify(struct pages_store *s, const char id[65], struct pages_verdict *verdict_r, struct fm_error *err);
+
+struct pages_rewrite_options {
+	enum pages_codec codec;
+	int level;            /* 0: 3 for zstd */
+	unsigned frame_pages; /* 0: PAGES_FRAME_MAX */
+	const uint8_t *keep;  /* bit a slot: pages to keep; NULL: all. Slots keep their numbers; maps stay valid. */
+};
+/*
+ * Write the pack anew (the later pass: zstd, without what no map needs) and put it in the old one's place, at once and
+ * durably; *before_r, *after_r: its size. Every page is verified on the way: a damaged pack stays as it is, FM_CORRUPT.
+ * Readers that have the old one open go on with it.
+ */
+int pages_pack_rewrite(struct pages_store *s, const char id[65], const struct pages_rewrite_options *o,
+		       uint64_t *before_r, uint64_t *after_r, struct fm_error *err);
+
+#endif

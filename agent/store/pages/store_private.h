@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* store_private.h - the packs a store knows, for writer, reader and maintenance. */
+#ifndef FM_STORE_PAGES_STORE_PRIVATE_H
+#define FM_STORE_PAGES_STORE_PRIVATE_H
+
+#include "agent/store/pages/pack.h"
+
+struct pages_store {
+	char *dir;
+	uint32_t job;
+	struct pack **pack; /* of the last scan, and what a writer has added since; their frames cannot be read */
+	size_t packs, room;
+	struct pages_usage found; /* by the last scan */
+};
+
+/* The pack of that id among those known, or -1. */
+long store_index(const struct pages_store *s, const uint8_t id[32]);
+/* Open a pack and know it from now on; its index, or -1. */
+long store_add(struct pages_store *s, const uint8_t id[32], struct fm_error *err);
+
+/* Calls each for all "<id>.pack" in dir until it says other than 0, and returns that. parts_r (may be NULL): the
+ * number of .part files. */
+int store_each(const char *dir, int (*each)(void *data, const uint8_t id[32]), void *data, uint64_t *parts_r,
+	       struct fm_error *err);
+
+#endif
