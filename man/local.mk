@@ -6,6 +6,7 @@ man_pages = \
 	man/fermata.conf.5 \
 	man/fermata-images.5 \
 	man/fermata-snapshot.5 \
+	man/fermata-store.5 \
 	man/fermata-runner.8 \
 	man/fermata-worker.8 \
 	man/fermatad.8 \
@@ -16,6 +17,7 @@ EXTRA_DIST += \
 	man/fermata.conf.5.scd \
 	man/fermata-images.5.scd \
 	man/fermata-snapshot.5.scd \
+	man/fermata-store.5.scd \
 	man/fermata-runner.8.scd \
 	man/fermata-worker.8.scd \
 	man/fermatad.8.scd \

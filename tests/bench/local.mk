@@ -13,3 +13,14 @@ bench-cut-model: bench-cut-cluster
 	$(srcdir)/tests/bench/cut-model --output $(BENCH_RESULTS)
 .PHONY: bench-cut bench-cut-lab bench-cut-cluster bench-cut-model
 EXTRA_DIST += tests/bench/cut-lab tests/bench/cut-cluster tests/bench/cut-model
+
+# make bench-store: what the page store costs, beside what people use otherwise.
+check_PROGRAMS += tests/bench/store_image tests/bench/store_try
+tests_bench_store_image_SOURCES = tests/bench/store_image.c
+tests_bench_store_try_SOURCES = tests/bench/store_try.c
+tests_bench_store_try_CFLAGS = $(AM_CFLAGS) $(JSON_CFLAGS)
+tests_bench_store_try_LDADD = libfm_pages.la
+bench-store: tests/bench/store_image tests/bench/store_try
+	$(srcdir)/tests/bench/store --build $(abs_top_builddir) --output $(BENCH_RESULTS)
+.PHONY: bench-store
+EXTRA_DIST += tests/bench/store

@@ -56,7 +56,7 @@ struct disk_frame {
 };
 static_assert(sizeof(struct disk_frame) == 24, "frame entry");
 
-/* Ascending by the whole hash. */
+/* Ascending by the whole hash. Slots with the same hash, if ever: in any order. */
 struct disk_order {
 	uint32_t prefix; /* the hash's first four bytes, big-endian */
 	uint32_t slot;

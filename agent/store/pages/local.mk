@@ -22,3 +22,24 @@ libfm_pages_la_SOURCES = \
 libfm_pages_la_CFLAGS = $(AM_CFLAGS) $(JSON_CFLAGS) $(CRYPTO_CFLAGS) $(ZSTD_CFLAGS) $(LZ4_CFLAGS) $(XXHASH_CFLAGS)
 libfm_pages_la_LIBADD = libfermata.la $(CRYPTO_LIBS) $(ZSTD_LIBS) $(LZ4_LIBS) $(XXHASH_LIBS) -lpthread
 libfm_pages_la_LDFLAGS = $(AM_LDFLAGS)
+
+if HAVE_CMOCKA
+pages_tests = tests/unit/pages_test tests/unit/pages_damage_test tests/unit/pages_crash_test tests/unit/pages_format_test
+check_PROGRAMS += $(pages_tests)
+TESTS += $(pages_tests)
+check_LTLIBRARIES += libfm_pages_fixture.la
+libfm_pages_fixture_la_SOURCES = tests/unit/pages_fixture.c tests/unit/pages_fixture.h
+libfm_pages_fixture_la_CFLAGS = $(AM_CFLAGS) $(JSON_CFLAGS) $(CMOCKA_CFLAGS)
+libfm_pages_fixture_la_LIBADD = libfm_store_fixture.la libfm_pages.la
+tests_unit_pages_test_CFLAGS = $(libfm_pages_fixture_la_CFLAGS)
+tests_unit_pages_test_LDADD = libfm_pages_fixture.la
+tests_unit_pages_damage_test_CFLAGS = $(libfm_pages_fixture_la_CFLAGS)
+tests_unit_pages_damage_test_LDADD = libfm_pages_fixture.la
+tests_unit_pages_crash_test_CFLAGS = $(libfm_pages_fixture_la_CFLAGS)
+tests_unit_pages_crash_test_LDADD = libfm_pages_fixture.la
+tests_unit_pages_crash_test_LDFLAGS = $(AM_LDFLAGS) \
+	-Wl,--wrap=write,--wrap=fsync,--wrap=rename,--wrap=unlink,--wrap=close,--wrap=mkostemp
+tests_unit_pages_format_test_CFLAGS = $(libfm_pages_fixture_la_CFLAGS) \
+	-DFM_TEST_PAGE='"$(abs_top_srcdir)/man/fermata-store.5.scd"'
+tests_unit_pages_format_test_LDADD = libfm_pages_fixture.la $(CRYPTO_LIBS) $(ZSTD_LIBS)
+endif

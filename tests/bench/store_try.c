@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * store_try - drive a page store by hand, and say what it took: one JSON object.
+ *
+ *	store_try save DIR MAP IMAGE [codec=lz4|zstd|raw] [level=N] [threads=N] [frame=N] [pack=N] [hash=NAME]
+ *	                             [parent=MAP] [changed=LIST]
+ *	store_try restore DIR MAP OUT [threads=N] [hash=NAME]
+ *	store_try rewrite DIR [codec=…] [level=N] [frame=N]
+ *	store_try verify DIR
+ *
+ * IMAGE is read as a stream, like a guest's; LIST has the numbers (u64) of the pages that differ from the parent's: then
+ * only these are read.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "agent/store/pages/pages.h"
+#include "common/cleanup.h"
+#include "common/io.h"
+
+#define JOB 1u
+#define PIECE 256u /* pages */
+
+struct arguments {
+	struct pages_writer_options writer;
+	const char *parent, *changed;
+};
+
+static int fail(const char *what)
+{
+	fprintf(stderr, "store_try: %s\n", what);
+	return 1;
+}
+
+static double now_s(clockid_t clock)
+{
+	struct timespec t;
+
+	clock_gettime(clock, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+/* RssAnon, KiB: what is ours, not the files'. */
+static long anonymous_kib(void)
+{
+	FILE *f = fopen("/proc/self/status", "r");
+	char line[256];
+	long kib = -1;
+
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "RssAnon: %ld", &kib) == 1)
+			break;
+	if (f)
+		fclose(f);
+	return kib;
+}
+
+static long peak_kib;
+static void peak_note(void)
+{
+	long kib = anonymous_kib();
+
+	if (kib > peak_kib)
+		peak_kib = kib;
+}
+
+static void tell(double since)
+{
+	struct rusage usage;
+
+	getrusage(RUSAGE_SELF, &usage);
+	peak_note();
+	printf("\"seconds\":%.4f,\"cpu_s\":%.4f,\"maxrss_kib\":%ld,\"anonymous_kib\":%ld}\n",
+	       now_s(CLOCK_MONOTONIC) - since, now_s(CLOCK_PROCESS_CPUTIME_ID), usage.ru_maxrss, peak_kib);
+}
+
+static int arguments_read(struct arguments *a, char **argv)
+{
+	memset(a, 0, sizeof(*a));
+	a->writer.codec = PAGES_LZ4;
+	for (; *argv; argv++) {
+		const char *value = strchr(*argv, '=');
+
+		if (!value++)
+			return -1;
+		if (strncmp(*argv, "codec=", 6) == 0)
+			a->writer.codec = *value == 'z' ? PAGES_ZSTD : *value == 'r' ? PAGES_RAW : PAGES_LZ4;
+		else if (strncmp(*argv, "level=", 6) == 0)
+			a->writer.level = atoi(value);
+		else if (strncmp(*argv, "threads=", 8) == 0)
+			a->writer.threads = (unsigned)atoi(value);
+		else if (strncmp(*argv, "frame=", 6) == 0)
+			a->writer.frame_pages = (unsigned)atoi(value);
+		else if (strncmp(*argv, "pack=", 5) == 0)
+			a->writer.pack_pages = (unsigned)atoi(value);
+		else if (strncmp(*argv, "hash=", 5) == 0)
+			a->writer.hash = value;
+		else if (strncmp(*argv, "parent=", 7) == 0)
+			a->parent = value;
+		else if (strncmp(*argv, "changed=", 8) == 0)
+			a->changed = value;
+		else
+			return -1;
+	}
+	a->writer.inherit = a->changed;
+	return 0;
+}
+
+/* All of the image, or the pages whose numbers are in list. */
+static int feed(struct pages_writer *w, int image, const uint64_t *list, size_t listed, struct fm_error *err)
+{
+	static unsigned char data[PIECE * 4096];
+	uint64_t pfn[PIECE], next = 0;
+
+	for (size_t at = 0;; at += PIECE) {
+		size_t n = 0;
+		ssize_t got = 0;
+
+		if (list) {
+			for (; n < PIECE && at + n < listed; n++) {
+				pfn[n] = list[at + n];
+				if (pread(image, data + n * 4096, 4096, (off_t)pfn[n] * 4096) != 4096)
+					return fm_fail(err, FM_FAILED, "cannot read the image");
+			}
+		} else {
+			got = fm_read_all(image, data, sizeof(data));
+			if (got < 0 || got % 4096)
+				return fm_fail(err, FM_FAILED, "cannot read the image");
+			for (; n < (size_t)got / 4096; n++)
+				pfn[n] = next++;
+		}
+		if (n == 0)
+			return 0;
+		if (pages_writer_put(w, pfn, data, n, err) < 0)
+			return -1;
+		if (at % (64 * PIECE) == 0)
+			peak_note();
+	}
+}
+
+static int save(char **argv, const struct arguments *given)
+{
+	struct arguments a = *given;
+	double since = now_s(CLOCK_MONOTONIC);
+	struct fm_error err = { 0 };
+	struct pages_store *s = pages_store_open(argv[0], JOB, &err);
+	struct pages_map *parent = s && a.parent ? pages_map_open(a.parent, JOB, NULL, &err) : NULL;
+	FM_AUTO_FREE uint64_t *list = NULL;
+	FM_AUTO_CLOSE int image = open(argv[2], O_RDONLY | O_CLOEXEC);
+	struct pages_writer *w = NULL;
+	struct pages_saved saved;
+	size_t bytes = 0;
+
+	if (!s || image < 0 || (a.parent && !parent))
+		return fail(err.text);
+	a.writer.parent = parent;
+	if (a.changed && !(list = (uint64_t *)fm_file_read(a.changed, (size_t)1 << 30, &bytes, &err)))
+		return fail(err.text);
+	w = pages_writer_create(s, &a.writer, &err);
+	if (!w || feed(w, image, list, bytes / 8, &err) < 0)
+		return fail(err.text);
+	peak_note();
+	if (pages_writer_finish(w, argv[1], "", 0, &saved, &err) < 0)
+		return fail(err.text);
+	printf("{\"bytes\":%llu,\"map_bytes\":%llu,\"pages\":%llu,\"put\":%llu,\"zero\":%llu,\"known\":%llu,"
+	       "\"stored\":%llu,\"state_bytes\":%llu,\"hash\":\"%s\",",
+	       (unsigned long long)saved.bytes, (unsigned long long)saved.map.bytes, (unsigned long long)saved.pages,
+	       (unsigned long long)saved.progress.put, (unsigned long long)saved.progress.zero,
+	       (unsigned long long)saved.progress.known, (unsigned long long)saved.progress.stored,
+	       (unsigned long long)saved.memory, saved.hash);
+	tell(since);
+	pages_map_close(parent);
+	pages_store_close(s);
+	return 0;
+}
+
+static int restore(char **argv, const struct arguments *a)
+{
+	double since = now_s(CLOCK_MONOTONIC);
+	struct pages_reader_options o = { .threads = a->writer.threads, .hash = a->writer.hash };
+	struct fm_error err = { 0 };
+	struct pages_store *s = pages_store_open(argv[0], JOB, &err);
+	struct pages_map *m = s ? pages_map_open(argv[1], JOB, NULL, &err) : NULL;
+	struct pages_reader *r = m ? pages_reader_create(s, m, &o, &err) : NULL;
+	FM_AUTO_CLOSE int out = open(argv[2], O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	struct iovec part[PAGES_BATCH];
+	struct pages_batch b;
+	int more = -1;
+
+	if (!r || out < 0)
+		return fail(err.text);
+	while ((more = pages_reader_next(r, &b, &err)) > 0) {
+		for (size_t i = 0; i < b.count; i++)
+			part[i] = (struct iovec){ (void *)(uintptr_t)b.page[i], 4096 };
+		if (writev(out, part, (int)b.count) != (ssize_t)b.count * 4096)
+			return fail("cannot write");
+	}
+	if (more < 0)
+		return fail(err.text);
+	printf("{\"pages\":%llu,", (unsigned long long)pages_map_count(m));
+	tell(since);
+	pages_reader_destroy(r);
+	pages_map_close(m);
+	pages_store_close(s);
+	return 0;
+}
+
+static int each_pack(const char *what, char **argv, const struct arguments *a)
+{
+	double since = now_s(CLOCK_MONOTONIC);
+	struct pages_rewrite_options o = { .codec = a->writer.codec, .level = a->writer.level,
+					   .frame_pages = a->writer.frame_pages };
+	struct fm_error err = { 0 };
+	struct pages_store *s = pages_store_open(argv[0], JOB, &err);
+	unsigned long long before = 0, after = 0, pages = 0;
+	char id[65];
+
+	if (!s || pages_store_scan(s, &err) < 0)
+		return fail(err.text);
+	for (size_t i = 0; pages_store_pack(s, i, id); i++) {
+		struct pages_verdict v = { 0 };
+		uint64_t b = 0, c = 0;
+
+		if (*what == 'v' ? pages_pack_verify(s, id, &v, &err) < 0 :
+				   pages_pack_rewrite(s, id, &o, &b, &c, &err) < 0)
+			return fail(err.text);
+		before += b + v.bytes;
+		after += c;
+		pages += v.pages;
+	}
+	printf("{\"bytes\":%llu,\"after_bytes\":%llu,\"pages\":%llu,", before, after, pages);
+	tell(since);
+	pages_store_close(s);
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	struct arguments a;
+
+	if (argc > 4 && strcmp(argv[1], "save") == 0 && arguments_read(&a, argv + 5) == 0)
+		return save(argv + 2, &a);
+	if (argc > 4 && strcmp(argv[1], "restore") == 0 && arguments_read(&a, argv + 5) == 0)
+		return restore(argv + 2, &a);
+	if (argc > 2 && (strcmp(argv[1], "rewrite") == 0 || strcmp(argv[1], "verify") == 0) &&
+	    arguments_read(&a, argv + 3) == 0)
+		return each_pack(argv[1], argv + 2, &a);
+	fprintf(stderr, "usage: store_try save|restore|rewrite|verify DIR …: see the head of its source\n");
+	return 2;
+}
