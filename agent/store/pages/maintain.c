@@ -173,7 +173,10 @@ static int anew_finish(struct anew *a, const struct pack *p, uint64_t *bytes_r, 
 		if (pack_writer_slot(a->writer, p->hash[i], a->location[i], err) < 0)
 			return -1;
 	/* Same job, same hashes: the same id, and so the same name. */
-	return pack_writer_finish(fm_steal_ptr(&a->writer), a->frames, id, bytes_r, err);
+	if (pack_writer_finish(a->writer, a->frames, id, bytes_r, err) < 0)
+		return -1;
+	a->writer = NULL;
+	return 0;
 }
 
 static void anew_end(struct anew *a)

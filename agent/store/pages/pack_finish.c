@@ -152,6 +152,7 @@ int pack_writer_finish(struct pack_writer *w, uint32_t frames, uint8_t id_r[32],
 		rc = name_give(w, id_r, err);
 	*bytes_r = w->at;
 	EVP_MD_CTX_free(context);
-	pack_writer_abort(w); /* once it has its name there is nothing to take back */
+	if (rc == 0)
+		pack_writer_abort(w); /* now that it has its name there is nothing to take back */
 	return rc;
 }

@@ -31,7 +31,8 @@ int pack_writer_frame(struct pack_writer *w, uint32_t number, unsigned pages, co
 
 /*
  * Wait for frames 0 … frames-1, add index and trailer, make it durable and give it its name: "<dir>/<id>.pack", in
- * place of one that is there. The writer is gone either way; when it failed so is the file.
+ * place of one that is there. Then the writer is gone. When it failed, it has still to be aborted, once no other
+ * thread is at a frame.
  */
 int pack_writer_finish(struct pack_writer *w, uint32_t frames, uint8_t id_r[32], uint64_t *bytes_r,
 		       struct fm_error *err);

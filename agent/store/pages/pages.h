@@ -41,7 +41,7 @@
 
 #define PAGES_FRAME_MIN 16u  /* pages in a frame: 64 KiB … */
 #define PAGES_FRAME_MAX 256u /* … 1 MiB */
-#define PAGES_FRAME_DEFAULT 64u
+#define PAGES_FRAME_DEFAULT 128u
 #define PAGES_PACK_MAX (1u << 18) /* slots of a pack: 1 GiB of pages */
 #define PAGES_THREADS_MAX 64u
 
@@ -128,8 +128,8 @@ struct pages_writer *pages_writer_create(struct pages_store *s, const struct pag
 
 /*
  * count pages, one behind the other at data; page i is that of pfn[i]. Any order; of a pfn put again the last one
- * counts. The bytes are copied before this returns. Waits while the queue is full: memory is bounded (about
- * 2 MiB a thread). After an error every later call fails with the same one.
+ * counts. The bytes are copied before this returns. Waits while the queue is full: memory is bounded (6 to
+ * 8 MiB a thread). After an error every later call fails with the same one.
  */
 int pages_writer_put(struct pages_writer *w, const uint64_t *pfn, const void *data, size_t count,
 		     struct fm_error *err);

@@ -257,11 +257,8 @@ int place_finish_pack(struct place *p, struct fm_error *err)
 		return 0;
 	entry = &p->map->pack[p->map_pack];
 	entry->slots = pack_writer_slots(p->pack);
-	/* Ends the writer: its file has a name now, or is gone. */
-	if (pack_writer_finish(p->pack, p->frames, entry->id, &bytes, err) < 0) {
-		p->pack = NULL;
-		return -1;
-	}
+	if (pack_writer_finish(p->pack, p->frames, entry->id, &bytes, err) < 0)
+		return -1; /* others may be at its frames: place_dispose() takes it away */
 	p->pack = NULL;
 	seen_dispose(&p->seen);
 	p->pack_bytes += bytes;

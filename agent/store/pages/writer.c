@@ -3,10 +3,12 @@
  * writer.c - pages in, packs and a map out.
  *
  *	caller: zero pages told apart, the rest copied into a batch
- *	  ─▶ bounded queue ─▶ threads: hash the batch │ wait for its turn, place it │ compress and write full frames
+ *	  ─▶ queue ─▶ hash a batch ─▶ hashed ─▶ place batches, in the order they were put ─▶ frames ─▶ compress, write
  *
- * Batches are placed in the order they were put, so the last of a repeated pfn counts; all else runs side by side.
- * The first error is kept: the threads then only empty the queue.
+ * Each thread does whatever of that there is to do, the last step first, and waits for nobody: one that loses the
+ * processor in the middle of something holds up only what depends on it. Batches are placed by one thread at a time and in
+ * order, so the last of a repeated pfn counts. Memory is bounded by the number of batches: the caller waits for one.
+ * The first error is kept: the threads then only empty the queues.
  */
 #include "config.h"
 
@@ -21,6 +23,7 @@
 
 #define ENTRIES 1024u /* of a batch */
 #define PAGES 256u    /* of these with content */
+#define BATCHES 4u    /* for a thread */
 #define NOT_A_PAGE UINT16_MAX
 #define FORGET (UINT16_MAX - 1)
 
@@ -42,7 +45,7 @@ struct writer_thread {
 };
 
 struct pages_writer {
-	struct place place; /* of whoever has the turn */
+	struct place place; /* of whoever is placing */
 	enum pages_codec codec;
 	int level;
 	unsigned threads, running;
@@ -51,9 +54,12 @@ struct pages_writer {
 	uint64_t turns_given;
 	/* under the lock */
 	pthread_mutex_t lock;
-	pthread_cond_t work, room, turn_passed;
+	pthread_cond_t work, room;
 	struct batch *queue, **queue_end, *idle;
-	uint64_t turn;
+	struct batch *hashed; /* by turn */
+	uint64_t turn;        /* of the batch to be placed next */
+	bool placing;
+	struct frame_buffer *frames, **frames_end; /* to be compressed, into place.pack */
 	bool ended;
 	struct fm_error broken; /* FM_OK while all is well */
 };
@@ -80,34 +86,57 @@ static int is_broken(struct pages_writer *w, struct fm_error *err)
 	return rc;
 }
 
-/* Compress and write what place_take_full() gave; all are freed. */
-static int frames_write(struct pages_writer *w, struct pack_writer *pack, struct frame_buffer *f,
-			struct pack_scratch *scratch, struct fm_error *err)
+/* Compress and write one frame. It is of the pack being written: that is not ended before all its frames are in. */
+static int frame_write(struct writer_thread *t, struct frame_buffer *f, struct fm_error *err)
 {
-	int rc = 0;
+	struct pages_writer *w = t->writer;
+	uint64_t bytes;
+	int rc = pack_writer_frame(w->place.pack, f->number, f->pages, f->data, w->codec, w->level, &t->scratch, &bytes,
+				   err);
 
-	while (f) {
-		struct frame_buffer *next = f->next;
-		uint64_t bytes;
-
-		if (rc == 0) {
-			rc = pack_writer_frame(pack, f->number, f->pages, f->data, w->codec, w->level, scratch, &bytes, err);
-			if (rc == 0)
-				w->place.counts.stored_bytes += bytes;
-		}
-		place_give_frame(&w->place, f);
-		f = next;
-	}
+	if (rc == 0)
+		w->place.counts.stored_bytes += bytes;
+	place_give_frame(&w->place, f);
 	return rc;
 }
 
-/* With the turn: the pack is full, its last frames are ours. */
-static int pack_end(struct pages_writer *w, struct pack_scratch *scratch, struct fm_error *err)
+/* Locked. */
+static struct frame_buffer *frame_take(struct pages_writer *w)
 {
+	struct frame_buffer *f = w->frames;
+
+	if (f && !(w->frames = f->next))
+		w->frames_end = &w->frames;
+	return f;
+}
+
+/* Locked. */
+static void frames_add(struct pages_writer *w, struct frame_buffer *f)
+{
+	*w->frames_end = f;
+	while (*w->frames_end)
+		w->frames_end = &(*w->frames_end)->next;
+}
+
+/* By whoever is placing: end the pack. The frames that others are at are waited for, the rest is done here. */
+static int pack_end(struct writer_thread *t, struct fm_error *err)
+{
+	struct pages_writer *w = t->writer;
+	struct frame_buffer *f;
+
 	place_end_frame(&w->place);
-	if (w->place.pack &&
-	    frames_write(w, w->place.pack, place_take_full(&w->place), scratch, err) < 0)
-		return -1;
+	pthread_mutex_lock(&w->lock);
+	frames_add(w, place_take_full(&w->place));
+	while ((f = frame_take(w))) {
+		int rc;
+
+		pthread_mutex_unlock(&w->lock);
+		rc = frame_write(t, f, err);
+		if (rc < 0)
+			return -1;
+		pthread_mutex_lock(&w->lock);
+	}
+	pthread_mutex_unlock(&w->lock);
 	return place_finish_pack(&w->place, err);
 }
 
@@ -122,8 +151,7 @@ static int batch_hash(struct writer_thread *t, struct batch *b, struct fm_error 
 
 static int batch_place(struct writer_thread *t, const struct batch *b, struct fm_error *err)
 {
-	struct pages_writer *w = t->writer;
-	struct place *p = &w->place;
+	struct place *p = &t->writer->place;
 
 	for (unsigned i = 0; i < b->entries; i++) {
 		unsigned page = b->page[i];
@@ -138,80 +166,115 @@ static int batch_place(struct writer_thread *t, const struct batch *b, struct fm
 			r = place_page(p, b->pfn[i], b->data + page * PAGES_SIZE, b->hash[page], err);
 		}
 		if (r == 0 && place_pack_full(p))
-			r = pack_end(w, &t->scratch, err);
+			r = pack_end(t, err);
 		if (r < 0)
 			return -1;
 	}
 	return 0;
 }
 
-/* Place it when all before it are; then the frames that this filled. */
-static int batch_process(struct writer_thread *t, struct batch *b, struct fm_error *err)
+/* Locked: by turn; nearly always the last. */
+static void hashed_add(struct pages_writer *w, struct batch *b)
 {
-	struct pages_writer *w = t->writer;
-	struct frame_buffer *full = NULL;
-	struct pack_writer *pack = NULL;
-	int rc = is_broken(w, err);
+	struct batch **at = &w->hashed;
 
-	if (rc == 0)
-		rc = batch_hash(t, b, err);
-	pthread_mutex_lock(&w->lock);
-	while (w->turn != b->turn)
-		pthread_cond_wait(&w->turn_passed, &w->lock);
-	if (w->broken.code != FM_OK)
-		rc = -1;
-	pthread_mutex_unlock(&w->lock);
-	if (rc == 0) {
-		rc = batch_place(t, b, err);
-		full = place_take_full(&w->place);
-		pack = w->place.pack;
-		if (rc < 0)
-			writer_break(w, err); /* before the turn is passed on */
-	}
-	pthread_mutex_lock(&w->lock);
-	w->turn++;
-	pthread_cond_broadcast(&w->turn_passed);
-	pthread_mutex_unlock(&w->lock);
-	/* A pack is not ended before its frames are in, so it is still there. */
-	if (full && rc == 0)
-		return frames_write(w, pack, full, &t->scratch, err);
-	frame_buffers_free(full);
-	if (rc < 0 && pack)
-		pack_writer_break(pack, err);
-	return rc;
+	while (*at && (*at)->turn < b->turn)
+		at = &(*at)->next;
+	b->next = *at;
+	*at = b;
 }
 
-/* The next batch, or NULL at the end. */
-static struct batch *batch_take(struct pages_writer *w)
-{
-	struct batch *b;
+enum task { TASK_FRAME, TASK_PLACE, TASK_HASH, TASK_NONE };
 
-	pthread_mutex_lock(&w->lock);
-	while (!w->queue && !w->ended)
-		pthread_cond_wait(&w->work, &w->lock);
-	b = w->queue;
-	if (b && !(w->queue = b->next))
-		w->queue_end = &w->queue;
-	pthread_mutex_unlock(&w->lock);
-	return b;
+/* What there is to do, the last step first. Locked. */
+static enum task task_take(struct pages_writer *w, struct frame_buffer **frame_r, struct batch **batch_r)
+{
+	if ((*frame_r = frame_take(w)))
+		return TASK_FRAME;
+	if (w->hashed && w->hashed->turn == w->turn && !w->placing) {
+		*batch_r = w->hashed;
+		w->hashed = w->hashed->next;
+		w->placing = true;
+		return TASK_PLACE;
+	}
+	if ((*batch_r = w->queue)) {
+		if (!(w->queue = w->queue->next))
+			w->queue_end = &w->queue;
+		return TASK_HASH;
+	}
+	return TASK_NONE;
+}
+
+static int task_do(struct writer_thread *t, enum task task, struct frame_buffer *f, struct batch *b,
+		   struct fm_error *err)
+{
+	if (task == TASK_FRAME)
+		return frame_write(t, f, err);
+	return task == TASK_PLACE ? batch_place(t, b, err) : batch_hash(t, b, err);
+}
+
+/* It is done: hand on what came of it. Locked. */
+static void task_end(struct pages_writer *w, enum task task, struct batch *b)
+{
+	if (task == TASK_HASH) {
+		hashed_add(w, b);
+	} else if (task == TASK_PLACE) {
+		frames_add(w, place_take_full(&w->place));
+		w->placing = false;
+		w->turn++;
+		b->next = w->idle;
+		w->idle = b;
+		pthread_cond_signal(&w->room);
+	}
+	if (task != TASK_FRAME)
+		pthread_cond_broadcast(&w->work);
+}
+
+/* After an error: all goes back where it came from. Locked. */
+static void task_drop(struct pages_writer *w, enum task task, struct frame_buffer *f, struct batch *b)
+{
+	if (task != TASK_FRAME) {
+		task_end(w, task, b);
+		return;
+	}
+	/* Whoever is placing may wait for it to be in. */
+	if (w->place.pack)
+		pack_writer_break(w->place.pack, &w->broken);
+	place_give_frame(&w->place, f);
 }
 
 static void *thread_run(void *data)
 {
 	struct writer_thread *t = data;
 	struct pages_writer *w = t->writer;
-	struct fm_error err = { 0 };
-	struct batch *b;
 
-	while ((b = batch_take(w))) {
-		if (batch_process(t, b, &err) < 0 && err.code != FM_OK)
+	pthread_mutex_lock(&w->lock);
+	for (;;) {
+		struct frame_buffer *f = NULL;
+		struct batch *b = NULL;
+		enum task task = task_take(w, &f, &b);
+		struct fm_error err;
+		int rc;
+
+		if (task == TASK_NONE) {
+			/* Batches that others are hashing are to be placed by them. */
+			if (w->ended)
+				break;
+			pthread_cond_wait(&w->work, &w->lock);
+			continue;
+		}
+		if (w->broken.code != FM_OK) {
+			task_drop(w, task, f, b);
+			continue;
+		}
+		pthread_mutex_unlock(&w->lock);
+		rc = task_do(t, task, f, b, &err);
+		if (rc < 0)
 			writer_break(w, &err);
 		pthread_mutex_lock(&w->lock);
-		b->next = w->idle;
-		w->idle = b;
-		pthread_cond_signal(&w->room);
-		pthread_mutex_unlock(&w->lock);
+		task_end(w, task, b);
 	}
+	pthread_mutex_unlock(&w->lock);
 	return NULL;
 }
 
@@ -224,8 +287,7 @@ static int threads_start(struct pages_writer *w, const char *hash, struct fm_err
 		t->writer = w;
 		if (hasher_init(&t->hasher, hash, err) < 0 || pack_scratch_init(&t->scratch, err) < 0)
 			return -1;
-		/* One being worked on, one waiting; and one for the caller to fill. */
-		for (unsigned n = 0; n < 2 + (i == 0); n++) {
+		for (unsigned n = 0; n < BATCHES + (i == 0); n++) { /* one for the caller to fill */
 			b = malloc(sizeof(*b));
 			if (!b)
 				return fm_fail(err, FM_FAILED, "out of memory");
@@ -268,8 +330,8 @@ struct pages_writer *pages_writer_create(struct pages_store *s, const struct pag
 	pthread_mutex_init(&w->lock, NULL);
 	pthread_cond_init(&w->work, NULL);
 	pthread_cond_init(&w->room, NULL);
-	pthread_cond_init(&w->turn_passed, NULL);
 	w->queue_end = &w->queue;
+	w->frames_end = &w->frames;
 	w->codec = o.codec;
 	w->level = o.level;
 	w->threads = o.threads;
@@ -386,6 +448,16 @@ static void threads_end(struct pages_writer *w)
 		pthread_join(w->thread[w->running - 1].thread, NULL);
 }
 
+static void batches_free(struct batch *b)
+{
+	while (b) {
+		struct batch *next = b->next;
+
+		free(b);
+		b = next;
+	}
+}
+
 static void writer_free(struct pages_writer *w)
 {
 	threads_end(w);
@@ -393,15 +465,11 @@ static void writer_free(struct pages_writer *w)
 		hasher_dispose(&w->thread[i].hasher);
 		pack_scratch_dispose(&w->thread[i].scratch);
 	}
-	while (w->idle) {
-		struct batch *b = w->idle;
-
-		w->idle = b->next;
-		free(b);
-	}
+	batches_free(w->idle);
+	batches_free(w->queue); /* of threads that never started */
+	frame_buffers_free(w->frames);
 	free(w->filling);
 	place_dispose(&w->place);
-	pthread_cond_destroy(&w->turn_passed);
 	pthread_cond_destroy(&w->room);
 	pthread_cond_destroy(&w->work);
 	pthread_mutex_destroy(&w->lock);
@@ -419,7 +487,7 @@ int pages_writer_finish(struct pages_writer *w, const char *map_path, const void
 	threads_end(w);
 	rc = is_broken(w, err);
 	if (rc == 0)
-		rc = pack_end(w, &w->thread[0].scratch, err);
+		rc = pack_end(&w->thread[0], err);
 	if (rc == 0)
 		rc = map_write(w->place.map, map_path, skeleton, skeleton_size, &saved_r->map, err);
 	if (rc == 0) {
