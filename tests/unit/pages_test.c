@@ -105,8 +105,8 @@ static void zeros_vanish(void **state)
 	memset(g.content, 0, g.pages * sizeof(*g.content));
 	saved = save(w, "zero.map", &(struct fixture_save){ { .codec = PAGES_LZ4 }, &g, NULL, NULL });
 	assert_int_equal(saved.progress.zero, 3000);
-	assert_int_equal(fixture_files(w->dir, "", &files), 2); /* . and .. */
-	fixture_free(files, 2);
+	assert_int_equal(fixture_files(w->dir, "", &files), 3); /* . and .. and the lock */
+	fixture_free(files, 3);
 	assert_true(saved.bytes < 300);
 	fixture_guest_dispose(&g);
 }
@@ -188,6 +188,39 @@ static void the_last_of_repeats_counts(void **state)
 			fixture_page(content, page);
 			assert_ok(pages_writer_put(writer, &pfn, page, 1, &err), err);
 		}
+	assert_ok(pages_writer_finish(writer, map, NULL, 0, &saved, &err), err);
+	pages_store_close(s);
+	assert_ok(fixture_check(w->dir, map, NULL, &g, &err), err);
+	fixture_guest_dispose(&g);
+}
+
+/* Batches that are quickly done do not overtake others: pages with content, then zeros in the same places. */
+static void nothing_is_overtaken(void **state)
+{
+	struct world *w = *state;
+	FM_AUTO_FREE char *map = fixture_path(w->store, "o.map");
+	static unsigned char data[256 * 4096], zeros[256 * 4096];
+	struct fixture_guest g;
+	struct pages_store *s;
+	struct pages_writer *writer;
+	struct pages_saved saved;
+	struct fm_error err;
+	uint64_t pfn[256];
+
+	fixture_guest_init(&g, 40 * 256, 9);
+	memset(g.content, 0, g.pages * sizeof(*g.content));
+	s = pages_store_open(w->dir, JOB, &err);
+	writer = pages_writer_create(s, &(struct pages_writer_options){ .codec = PAGES_LZ4, .threads = 4 }, &err);
+	assert_non_null(writer);
+	for (uint64_t range = 0; range < 40; range++) {
+		for (uint64_t i = 0; i < 256; i++) {
+			pfn[i] = range * 256 + i;
+			fixture_page((uint32_t)pfn[i] + 5, data + i * 4096);
+		}
+		assert_ok(pages_writer_put(writer, pfn, data, 256, &err), err);
+		for (unsigned n = 0; n < 4; n++)
+			assert_ok(pages_writer_put(writer, pfn, zeros, 256, &err), err);
+	}
 	assert_ok(pages_writer_finish(writer, map, NULL, 0, &saved, &err), err);
 	pages_store_close(s);
 	assert_ok(fixture_check(w->dir, map, NULL, &g, &err), err);
@@ -383,14 +416,20 @@ static void what_no_map_needs_can_go(void **state)
 	pages_map_mark(m, id, keep);
 	pages_map_close(m);
 	s = pages_store_open(w->dir, JOB, &err);
+	assert_code(pages_pack_rewrite(s, id, &(struct pages_rewrite_options){ .keep = keep }, &before, &after, &err), err,
+		    FM_USAGE);
+	assert_ok(pages_sweep_begin(s, &err), err);
 	assert_ok(pages_pack_rewrite(s, id, &(struct pages_rewrite_options){ .codec = PAGES_LZ4, .keep = keep }, &before,
 				     &after, &err), err);
+	pages_sweep_end(s);
 	assert_true(after * 3 < before * 2);
 	assert_ok(fixture_check(w->dir, second, NULL, &half, &err), err);
 	assert_code(fixture_check(w->dir, first, NULL, &g, &err), err, FM_CORRUPT);
 	assert_non_null(strstr(err.text, "was removed from it"));
-	/* What is gone is not known any more: saving it again brings the first back, too. */
-	save(w, "2.map", &(struct fixture_save){ { .codec = PAGES_LZ4 }, &g, NULL, NULL });
+	/* What is gone is not known any more, not by its pfn either: saving it again brings the first back, too. */
+	m = pages_map_open(first, JOB, NULL, &err);
+	save(w, "2.map", &(struct fixture_save){ { .codec = PAGES_LZ4, .parent = m }, &g, NULL, NULL });
+	pages_map_close(m);
 	assert_ok(fixture_check(w->dir, first, NULL, &g, &err), err);
 	pages_store_close(s);
 	fixture_guest_dispose(&g);
@@ -433,6 +472,43 @@ static void two_writers_at_once(void **state)
 	free(maps[1]);
 }
 
+static void a_sweep_is_alone(void **state)
+{
+	struct world *w = *state;
+	FM_AUTO_FREE char *map = fixture_path(w->store, "0.map");
+	struct fixture_guest g;
+	struct fixture_save what = { { .codec = PAGES_LZ4 }, &g, NULL, NULL };
+	struct pages_store *s, *other;
+	struct pages_writer *writer;
+	struct pages_saved saved;
+	struct fm_error err;
+	uint64_t bytes;
+	char id[65];
+
+	fixture_guest_init(&g, 500, 1);
+	s = pages_store_open(w->dir, JOB, &err);
+	other = pages_store_open(w->dir, JOB, &err);
+	writer = pages_writer_create(s, &what.options, &err);
+	assert_code(pages_sweep_begin(other, &err), err, FM_BUSY);
+	pages_writer_abort(writer);
+	assert_ok(pages_sweep_begin(other, &err), err);
+	assert_code(pages_sweep_begin(other, &err), err, FM_BUSY);
+	assert_code(fixture_save(w->dir, map, &what, &saved, &err), err, FM_BUSY);
+	pages_sweep_end(other);
+	save(w, "0.map", &what);
+	pack_ids(w, id, &bytes);
+	assert_code(pages_pack_remove(other, id, &err), err, FM_USAGE);
+	assert_ok(pages_sweep_begin(other, &err), err);
+	assert_ok(pages_pack_remove(other, id, &err), err);
+	assert_code(pages_pack_remove(other, id, &err), err, FM_NOT_FOUND);
+	pages_store_close(other); /* ends the sweep */
+	assert_code(fixture_check(w->dir, map, NULL, &g, &err), err, FM_CORRUPT);
+	save(w, "1.map", &what);
+	assert_ok(fixture_check(w->dir, map, NULL, &g, &err), err); /* the same pages, the same pack */
+	pages_store_close(s);
+	fixture_guest_dispose(&g);
+}
+
 /* Memory for a page, in the tables that grow with them. */
 static void state_is_bounded(void **state)
 {
@@ -459,6 +535,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(kept_once_per_job, setup, teardown),
 		cmocka_unit_test_setup_teardown(parent_and_inheritance, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_last_of_repeats_counts, setup, teardown),
+		cmocka_unit_test_setup_teardown(nothing_is_overtaken, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_skeleton_comes_back, setup, teardown),
 		cmocka_unit_test_setup_teardown(empty_and_sparse_guests, setup, teardown),
 		cmocka_unit_test(implementations_agree),
@@ -466,6 +543,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(written_anew_maps_stay_valid, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_no_map_needs_can_go, setup, teardown),
 		cmocka_unit_test_setup_teardown(two_writers_at_once, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_sweep_is_alone, setup, teardown),
 		cmocka_unit_test_setup_teardown(state_is_bounded, setup, teardown),
 	};
 

@@ -11,14 +11,14 @@ libfm_pages_la_SOURCES = \
 	agent/store/pages/map_file.c agent/store/pages/map_runs.c \
 	agent/store/pages/pack.c agent/store/pages/pack.h agent/store/pages/pack_open.c \
 	agent/store/pages/pack_finish.c agent/store/pages/pack_write.c \
-	agent/store/pages/pack_write.h agent/store/pages/pack_writer.h \
+	agent/store/pages/pack_write.h agent/store/pages/pack_write_private.h \
 	agent/store/pages/pages.h \
 	agent/store/pages/place.c agent/store/pages/place.h \
 	agent/store/pages/read_job.c agent/store/pages/read_job.h \
 	agent/store/pages/reader.c \
 	agent/store/pages/seen.c agent/store/pages/seen.h \
-	agent/store/pages/store.c agent/store/pages/store_private.h \
-	agent/store/pages/writer.c
+	agent/store/pages/store.c agent/store/pages/store_private.h agent/store/pages/sweep.c \
+	agent/store/pages/writer.c agent/store/pages/writer_private.h agent/store/pages/writer_threads.c
 libfm_pages_la_CFLAGS = $(AM_CFLAGS) $(JSON_CFLAGS) $(CRYPTO_CFLAGS) $(ZSTD_CFLAGS) $(LZ4_CFLAGS) $(XXHASH_CFLAGS)
 libfm_pages_la_LIBADD = libfermata.la $(CRYPTO_LIBS) $(ZSTD_LIBS) $(LZ4_LIBS) $(XXHASH_LIBS) -lpthread
 libfm_pages_la_LDFLAGS = $(AM_LDFLAGS)

@@ -148,6 +148,8 @@ static int anew_begin(struct anew *a, const struct pages_store *s, const struct 
 		      const struct pages_rewrite_options *o, struct fm_error *err)
 {
 	memset(a, 0, sizeof(*a));
+	if (o->keep && s->sweep_fd < 0)
+		return fm_fail(err, FM_USAGE, "%s: pages are removed in a sweep only", s->dir);
 	a->o = o;
 	a->frame_pages = o->frame_pages ? o->frame_pages : PAGES_FRAME_MAX;
 	if (a->frame_pages < PAGES_FRAME_MIN || a->frame_pages > PAGES_FRAME_MAX || o->codec > PAGES_ZSTD)

@@ -16,7 +16,7 @@
 
 #include "agent/store/pages/hash.h"
 #include "agent/store/pages/pack_write.h"
-#include "agent/store/pages/pack_writer.h"
+#include "agent/store/pages/pack_write_private.h"
 #include "common/cleanup.h"
 #include "common/io.h"
 

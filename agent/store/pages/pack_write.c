@@ -17,7 +17,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-#include "agent/store/pages/pack_writer.h"
+#include "agent/store/pages/pack_write_private.h"
 #include "common/cleanup.h"
 #include "common/io.h"
 

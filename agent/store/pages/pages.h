@@ -18,8 +18,8 @@
  *  - a pack or a map is there, whole and durable, or it is not there under its name;
  *  - nothing read is believed before its hash is right: there are wrong bytes on the disk, or there is an error that
  *    names pack, frame and page, never wrong bytes in memory;
- *  - writers in any number of processes need no locks: each has a pack of its own. What two of them find at the same
- *    time may be kept twice.
+ *  - writers in any number of processes do not wait for each other: each has a pack of its own. What two of them find
+ *    at the same time may be kept twice.
  *
  * All calls block. Errors: FM_CORRUPT for what does not verify or is missing, FM_INCOMPATIBLE for a later version of
  * the format, FM_NOT_FOUND for a map that is not there, FM_FAILED for the rest (disk full, …); the text names the
@@ -122,7 +122,7 @@ struct pages_writer_options {
 	const char *hash; /* "libcrypto", "ipsec-mb"; NULL: the fastest there is. All give the same. */
 };
 
-/* Scans the store. Options of all zeros but the codec are sensible. */
+/* Scans the store. Options of all zeros but the codec are sensible. FM_BUSY: a sweep is under way. */
 struct pages_writer *pages_writer_create(struct pages_store *s, const struct pages_writer_options *o,
 					 struct fm_error *err);
 
@@ -197,6 +197,21 @@ int pages_reader_next(struct pages_reader *r, struct pages_batch *batch_r, struc
  * mixed with pages_reader_next(). */
 int pages_reader_fetch(struct pages_reader *r, const uint64_t *pfn, size_t count, void *data, struct fm_error *err);
 
+/* ---- sweeping ----
+ *
+ * What no map needs may go while no writer is under way: one may have found a page that only its map, not written yet,
+ * will name. So:
+ *
+ *	pages_sweep_begin(); for each map of the job, without a manifest, too: pages_map_mark();
+ *	for each pack: pages_pack_rewrite() with keep, or pages_pack_remove(); pages_sweep_end();
+ *
+ * The lock is the kernel's (flock of "<dir>/lock"): it goes with the process that has it.
+ */
+
+/* FM_BUSY: a writer, or another sweep, is under way, here or on another node. While it lasts, pages_writer_create() says FM_BUSY. */
+int pages_sweep_begin(struct pages_store *s, struct fm_error *err);
+void pages_sweep_end(struct pages_store *s); /* also without a sweep */
+
 /* ---- maintenance ---------------------------------------------------------------------------------- */
 
 struct pages_verdict {
@@ -209,7 +224,7 @@ struct pages_rewrite_options {
 	enum pages_codec codec;
 	int level;            /* 0: 3 for zstd */
 	unsigned frame_pages; /* 0: PAGES_FRAME_MAX */
-	const uint8_t *keep;  /* bit a slot: pages to keep; NULL: all. Slots keep their numbers; maps stay valid. */
+	const uint8_t *keep;  /* bit a slot: pages to keep, in a sweep only; NULL: all. Slots keep their numbers; maps stay valid. */
 };
 /*
  * Write the pack anew (the later pass: zstd, without what no map needs) and put it in the old one's place, at once and
@@ -218,5 +233,8 @@ struct pages_rewrite_options {
  */
 int pages_pack_rewrite(struct pages_store *s, const char id[65], const struct pages_rewrite_options *o,
 		       uint64_t *before_r, uint64_t *after_r, struct fm_error *err);
+
+/* In a sweep only: a pack of which no page is needed. FM_NOT_FOUND. Durable. */
+int pages_pack_remove(struct pages_store *s, const char id[65], struct fm_error *err);
 
 #endif

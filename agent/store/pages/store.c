@@ -24,8 +24,10 @@ struct pages_store *pages_store_open(const char *dir, uint32_t job, struct fm_er
 {
 	struct pages_store *s = calloc(1, sizeof(*s));
 
-	if (s)
+	if (s) {
+		s->sweep_fd = -1;
 		s->dir = strdup(dir);
+	}
 	if (!s || !s->dir) {
 		fm_fail(err, FM_FAILED, "%s: out of memory", dir);
 	} else if (fm_mkdir_all(dir, 0700, err) == 0) {
@@ -40,6 +42,7 @@ void pages_store_close(struct pages_store *s)
 {
 	if (!s)
 		return;
+	pages_sweep_end(s);
 	for (size_t i = 0; i < s->packs; i++)
 		pack_close(s->pack[i]);
 	free(s->pack);

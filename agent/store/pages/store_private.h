@@ -11,6 +11,7 @@ struct pages_store {
 	struct pack **pack; /* of the last scan, and what a writer has added since; their frames cannot be read */
 	size_t packs, room;
 	struct pages_usage found; /* by the last scan */
+	int sweep_fd;             /* -1: no sweep of ours */
 };
 
 /* The pack of that id among those known, or -1. */
@@ -22,5 +23,8 @@ long store_add(struct pages_store *s, const uint8_t id[32], struct fm_error *err
  * number of .part files. */
 int store_each(const char *dir, int (*each)(void *data, const uint8_t id[32]), void *data, uint64_t *parts_r,
 	       struct fm_error *err);
+
+/* sweep.c: a descriptor that holds the lock until it is closed; -1: FM_BUSY, … */
+int store_lock(const struct pages_store *s, bool alone, struct fm_error *err);
 
 #endif

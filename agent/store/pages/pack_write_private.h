@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* pack_writer.h - what pack_write.c and pack_finish.c share, nobody else. */
-#ifndef FM_STORE_PAGES_PACK_WRITER_H
-#define FM_STORE_PAGES_PACK_WRITER_H
+/* pack_write_private.h - what pack_write.c and pack_finish.c share, nobody else. */
+#ifndef FM_STORE_PAGES_PACK_WRITE_PRIVATE_H
+#define FM_STORE_PAGES_PACK_WRITE_PRIVATE_H
 
 #include <pthread.h>
 #include <stdbool.h>
