@@ -7,8 +7,8 @@
  * Memory comes in regions of 1 to 128 pages of one kind. By pages: 45 % zeros; of the rest, what heaps, stacks, mapped files
  * and data of processes are made of: words of text, structs of pointers and small numbers, nearly empty pages, machine
  * code's instruction patterns, floating point numbers, random bytes; one in 16 is a copy of an earlier page (libraries mapped by several
- * processes, copies the page cache keeps). The mix was set so that 64 KiB blocks of the non-zero pages compress about as measured on
- * real process memory (lz4 ×2.2, zstd -1 ×3.4). With DIRTY‰ that part of the pages, in runs of 1 to 16, gets new content of
+ * processes, copies the page cache keeps). The mix was set so that 64 KiB blocks of the non-zero pages compress nearly as well as was measured on
+ * real process memory: lz4 ×2.1 (real: ×2.2), zstd -1 ×3.1 (×3.4); it is no real memory for all that. With DIRTY‰ that part of the pages, in runs of 1 to 16, gets new content of
  * its kind, and LIST gets their numbers, a u64 each.
  */
 #include <stdbool.h>
