@@ -39,25 +39,17 @@
 static char mount_point[] = "/tmp/fermata-freezer.XXXXXX", root[PATH_MAX];
 static int master = -1, slave = -1;
 static char device[64];
-static pid_t freezer_pid, job_pid;
+static pid_t freezer_pid, job_pid, late_pid;
 static int job_pipe = -1; /* the job writes a byte now and then */
 
 /* A cgroup of our own to be the root of one guest's. */
 static int set_up(void **state)
 {
-	struct termios raw;
-
 	if (geteuid() != 0 || !mkdtemp(mount_point) || mount("cgroup2", mount_point, "cgroup2", 0, NULL))
 		return 0; /* each test says that it is skipped */
 	snprintf(root, sizeof(root), "%s/fermata-test-%d", mount_point, (int)getpid());
 	assert_int_equal(mkdir(root, 0755), 0);
 	cgroup_set_root(root);
-	master = posix_openpt(O_RDWR | O_NOCTTY);
-	assert_true(master >= 0 && !grantpt(master) && !unlockpt(master) && !ptsname_r(master, device, sizeof(device)));
-	slave = open(device, O_RDWR | O_NOCTTY);
-	assert_int_equal(tcgetattr(slave, &raw), 0);
-	cfmakeraw(&raw);
-	assert_int_equal(tcsetattr(slave, TCSANOW, &raw), 0);
 	return 0;
 }
 
@@ -169,6 +161,19 @@ static bool job_runs(int ms)
 	return poll(&in, 1, ms) > 0;
 }
 
+/* A device for each test: a freezer may be killed between two halves of a message, the next one would read the rest. */
+static void open_device(void)
+{
+	struct termios raw;
+
+	master = posix_openpt(O_RDWR | O_NOCTTY);
+	assert_true(master >= 0 && !grantpt(master) && !unlockpt(master) && !ptsname_r(master, device, sizeof(device)));
+	slave = open(device, O_RDWR | O_NOCTTY);
+	assert_int_equal(tcgetattr(slave, &raw), 0);
+	cfmakeraw(&raw);
+	assert_int_equal(tcsetattr(slave, TCSANOW, &raw), 0);
+}
+
 static void begin(void)
 {
 	int ends[2];
@@ -177,6 +182,7 @@ static void begin(void)
 		print_message("SKIP: needs root and cgroup v2\n");
 		skip();
 	}
+	open_device();
 	assert_int_equal(cgroup_create(TASK), 0);
 	assert_int_equal(pipe(ends), 0);
 	job_pipe = ends[0];
@@ -194,14 +200,34 @@ static void begin(void)
 	expect_answer("-");
 }
 
-static void end(void)
+static void end_process(pid_t *pid)
 {
-	cgroup_freeze(0);
-	kill(freezer_pid, SIGKILL);
-	kill(job_pid, SIGKILL);
-	assert_int_equal(waitpid(freezer_pid, NULL, 0), freezer_pid);
-	assert_int_equal(waitpid(job_pid, NULL, 0), job_pid);
-	close(job_pipe);
+	if (*pid > 0) {
+		kill(*pid, SIGKILL);
+		waitpid(*pid, NULL, 0);
+	}
+	*pid = 0;
+}
+
+static void end_file(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+/* After every test, a failed one, too: nothing stays frozen. */
+static int end(void **state)
+{
+	end_process(&freezer_pid);
+	if (*root)
+		cgroup_freeze(0);
+	end_process(&job_pid);
+	end_process(&late_pid);
+	end_file(&job_pipe);
+	end_file(&master);
+	end_file(&slave);
+	return 0;
 }
 
 /* ---- tests ---------------------------------------------------------------------------------- */
@@ -221,7 +247,6 @@ static void freezes_and_thaws(void **state)
 	order("");
 	expect_answer("-");
 	assert_true(job_runs(10000));
-	end();
 }
 
 /* After a restore the key has another token: it stands still from the snapshot on, and says so anew. */
@@ -236,7 +261,6 @@ static void stays_frozen(void **state)
 	order(NULL);
 	expect_answer("-");
 	assert_true(job_runs(10000));
-	end();
 }
 
 static void goes_on_by_itself(void **state)
@@ -246,31 +270,26 @@ static void goes_on_by_itself(void **state)
 	if (strcmp(next_answer(), "-") != 0) /* a busy machine may take as long to freeze it */
 		expect_answer("-");
 	assert_true(job_runs(10000));
-	end();
 }
 
 /* A process that comes into being stopped is in the cgroup before it does anything. */
 static void new_process(void **state)
 {
 	int ends[2];
-	pid_t late;
 
 	begin();
 	order("cut");
 	expect_answer("cut");
 	assert_int_equal(pipe(ends), 0);
-	late = fork();
-	if (!late)
+	late_pid = fork();
+	if (!late_pid)
 		run_job(ends[1]);
 	close(ends[1]);
 	assert_int_equal(poll(&(struct pollfd){ .fd = ends[0], .events = POLLIN }, 1, 200), 0);
 	order("");
 	expect_answer("-");
 	assert_int_equal(poll(&(struct pollfd){ .fd = ends[0], .events = POLLIN }, 1, 10000), 1);
-	kill(late, SIGKILL);
-	waitpid(late, NULL, 0);
 	close(ends[0]);
-	end();
 }
 
 /* Events that come before the answer to a read lead to one more read, whose word counts. */
@@ -287,7 +306,6 @@ static void last_word_counts(void **state)
 	put(XENSTORE_READ, XENSTORE_READ, "cut", 3);
 	expect_answer("cut");
 	assert_true(asks_nothing(50));
-	end();
 }
 
 /* Cut apart and put together: a message is a message. */
@@ -309,7 +327,6 @@ static void bytewise(void **state)
 	expect_answer("cut");
 	order(NULL);
 	expect_answer("-");
-	end();
 }
 
 /* Restored by somebody else, on a host without the keys: it goes on. */
@@ -324,7 +341,6 @@ static void not_allowed(void **state)
 	put(XENSTORE_ERROR, XENSTORE_READ, "EACCES", sizeof("EACCES"));
 	expect_answer("-");
 	assert_true(job_runs(10000));
-	end();
 }
 
 static void none_there(void **state)
@@ -346,10 +362,14 @@ static void none_there(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(freezes_and_thaws), cmocka_unit_test(stays_frozen),
-		cmocka_unit_test(goes_on_by_itself), cmocka_unit_test(new_process),
-		cmocka_unit_test(last_word_counts),  cmocka_unit_test(bytewise),
-		cmocka_unit_test(not_allowed),	     cmocka_unit_test(none_there),
+		cmocka_unit_test_teardown(freezes_and_thaws, end),
+		cmocka_unit_test_teardown(stays_frozen, end),
+		cmocka_unit_test_teardown(goes_on_by_itself, end),
+		cmocka_unit_test_teardown(new_process, end),
+		cmocka_unit_test_teardown(last_word_counts, end),
+		cmocka_unit_test_teardown(bytewise, end),
+		cmocka_unit_test_teardown(not_allowed, end),
+		cmocka_unit_test(none_there),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);
