@@ -12,6 +12,7 @@
 #include "agent/task.h"
 #include "agent/worker_client.h"
 #include "common/cleanup.h"
+#include "common/io.h"
 
 #define OPEN_FIRST_MS 50 /* how long the guest waits for its frames before it runs again */
 #define LEASE_MAX_MS 600000
@@ -65,7 +66,7 @@ static struct json_object *manifest_entry(const struct cutter *c)
 	fm_json_set_string(o, "node", c->job->agent->conf.node_name);
 	fm_json_set_string(o, "type", c->job->type);
 	fm_json_set_bool(o, "live", c->live);
-	json_object_object_add(o, "stream", cutter_file_json(&c->stream));
+	json_object_object_add(o, "map", json_object_get(c->map));
 	if (*c->held.name) {
 		held = cutter_file_json(&c->held);
 		fm_json_set_int(held, "frames", (int64_t)(c->stats.held_out_frames + c->stats.held_in_frames));
@@ -97,6 +98,13 @@ static struct cut_sum sum_of(const struct cutter *c, struct json_object *entry)
 	}
 }
 
+/* Where this member's next snapshot looks first. Should the group's commit fail, this one is gone: no harm. */
+static void remember_map(struct cutter *c)
+{
+	free(c->job->last_map);
+	c->job->last_map = fm_format("%s/%s", c->dir, c->map_name);
+}
+
 static void answer(struct cutter *c, bool yes)
 {
 	FM_AUTO_JSON struct json_object *entry = yes && c->m.order == CUT_COMMIT ? manifest_entry(c) : NULL;
@@ -107,6 +115,8 @@ static void answer(struct cutter *c, bool yes)
 	if (!done)
 		return;
 	c->done = NULL;
+	if (entry)
+		remember_map(c);
 	if (!yes && !why.code)
 		fm_fail(&why, FM_FAILED, "the snapshot was given up (%s)", member_state_name(c->m.state));
 	done(c->m.order, &sum, yes ? NULL : &why, c->arg);
@@ -227,6 +237,7 @@ static void cutter_free(struct cutter *c)
 	free(c->dir);
 	free(c->frames);
 	json_object_put(c->rest);
+	json_object_put(c->map);
 	free(c);
 }
 
@@ -242,7 +253,7 @@ static struct cutter *cutter_new(struct job *job, const struct fm_snapshot_id *i
 		c->timer = evtimer_new(job->agent->base, on_timer, c);
 		c->lease = evtimer_new(job->agent->base, on_lease, c);
 		c->dir = store_snapshot_dir(job->agent->conf.store_dir, id);
-		snprintf(c->stream_name, sizeof(c->stream_name), "member-%u.zst", job->rank);
+		snprintf(c->map_name, sizeof(c->map_name), "member-%u.map", job->rank);
 		snprintf(c->held_name, sizeof(c->held_name), "member-%u.held", job->rank);
 	}
 	if (!c || !c->timer || !c->lease || !c->dir)

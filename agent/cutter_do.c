@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "agent/cutter_private.h"
+#include "agent/store/stream.h"
 #include "agent/task.h"
 #include "agent/worker_client.h"
 #include "common/cleanup.h"
@@ -39,10 +40,10 @@ static void remember_pid(struct cutter *c, pid_t pid)
 
 static void take_saved(struct cutter *c, struct json_object *o)
 {
-	snprintf(c->stream.name, sizeof(c->stream.name), "%s", c->stream_name);
-	c->stream.bytes = (uint64_t)fm_json_int_or(o, "bytes", 0);
-	c->stream.raw_bytes = (uint64_t)fm_json_int_or(o, "raw_bytes", 0);
-	snprintf(c->stream.sha256, sizeof(c->stream.sha256), "%s", fm_json_string_or(o, "sha256", ""));
+	json_object_put(c->map);
+	c->map = json_object_get(o);
+	json_object_object_del(c->map, "event");
+	fm_json_set_string(c->map, "name", c->map_name);
 }
 
 /* What the manifest tells of the worker's cut, from its several events. */
@@ -106,11 +107,16 @@ static struct json_object *save_request(struct cutter *c)
 {
 	const struct fm_conf *conf = &c->job->agent->conf;
 	struct json_object *o = json_object_new_object();
-	FM_AUTO_FREE char *path = fm_format("%s/%s", c->dir, c->stream_name);
+	FM_AUTO_FREE char *path = fm_format("%s/%s", c->dir, c->map_name);
+	FM_AUTO_FREE char *pages = stream_pages_dir(conf->store_dir, c->id.job);
 
 	fm_json_set_string(o, "op", "save");
 	fm_json_set_string(o, "name", c->job->domain);
-	fm_json_set_string(o, "stream", path);
+	fm_json_set_string(o, "map", path);
+	fm_json_set_string(o, "pages", pages);
+	fm_json_set_int(o, "job", c->id.job);
+	if (c->job->last_map)
+		fm_json_set_string(o, "parent", c->job->last_map);
 	fm_json_set_string(o, "rundir", conf->run_dir);
 	fm_json_set_int(o, "hold_max_ms", 2 * cutter_copy_ms(c->job) + conf->gate_max_ms);
 	if (strcmp(conf->hypervisor, "sim") == 0) /* a thousand of them share a test's host */
@@ -351,12 +357,12 @@ static int store_frames(struct cutter *c, struct fm_error *err)
 static int remove_files(void *arg, struct json_object *result, struct task_blob *blob, struct fm_error *err)
 {
 	struct cutter *c = arg;
-	FM_AUTO_FREE char *stream = fm_format("%s/%s", c->dir, c->stream_name);
+	FM_AUTO_FREE char *map = fm_format("%s/%s", c->dir, c->map_name);
 	FM_AUTO_FREE char *held = fm_format("%s/%s", c->dir, c->held_name);
 
 	(void)result, (void)blob, (void)err;
-	if (stream)
-		unlink(stream);
+	if (map)
+		unlink(map);
 	if (held)
 		unlink(held);
 	return 0;

@@ -24,13 +24,14 @@ struct cutter {
 	void *arg;
 	struct fm_error why; /* the first thing that went wrong */
 	char *dir;
-	char stream_name[32], held_name[32];
+	char map_name[32], held_name[32];
 	/* what the answers tell */
 	bool live;
 	int64_t raw_bytes, suspend_ns, suspended_ns;
 	double stopped_ms;
 	struct json_object *rest; /* how the guest came to rest: keys of the manifest */
-	struct store_file stream, held;
+	struct json_object *map; /* the member's map, as the manifest has it */
+	struct store_file held;
 	struct gate_stats stats;
 	int64_t lease_ms;
 	uint64_t lease_end_ns;

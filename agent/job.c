@@ -84,6 +84,7 @@ static void job_free(struct job *job)
 		json_object_put(job->identity);
 	spec_dispose(&job->spec);
 	free(job->home);
+	free(job->last_map);
 	free(job);
 }
 

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "agent/store/manifest.h"
 #include "common/cleanup.h"
 #include "common/io.h"
 
@@ -46,7 +47,7 @@ static struct json_object *members_part(struct manifest_facts *f, struct fm_erro
 			goto bad;
 		}
 		json_object_array_put_idx(o, (size_t)rank, json_object_get(member));
-		f->bytes += (uint64_t)fm_json_int_or(json_object_object_get(member, "stream"), "bytes", 0);
+		f->bytes += (uint64_t)fm_json_int_or(json_object_object_get(member, "map"), "stored_bytes", 0);
 	}
 	if (n == count)
 		return o;
@@ -183,7 +184,7 @@ struct json_object *manifest_build(struct manifest_facts *f, struct fm_error *er
 	if (!members)
 		return NULL;
 	o = json_object_new_object();
-	fm_json_set_int(o, "version", 1);
+	fm_json_set_int(o, "version", MANIFEST_VERSION);
 	fm_snapshot_id_format(f->id, text);
 	fm_json_set_string(o, "snapshot", text);
 	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &tm));

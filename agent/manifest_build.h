@@ -16,7 +16,7 @@ struct manifest_facts {
 	const double *round_ms;       /* by enum cut_round */
 	double create_ms;
 	/* filled in */
-	uint64_t bytes; /* of all streams */
+	uint64_t bytes; /* written by all members */
 };
 
 /* The caller puts it. FM_FAILED: the entries are not one of each member. */

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/store/store.h"
+#include "agent/store/stream.h"
 #include "common/cleanup.h"
 #include "common/hostlist.h"
 #include "common/io.h"
@@ -270,23 +270,25 @@ static int restore_request(const struct job *job, struct json_object *request, s
 	struct fm_snapshot_id id = job->restored_from;
 	FM_AUTO_JSON struct json_object *manifest = store_manifest(store, &id, err);
 	FM_AUTO_FREE char *dir = store_snapshot_dir(store, &id);
+	FM_AUTO_FREE char *pages = stream_pages_dir(store, id.job);
 	FM_AUTO_FREE char *path = NULL;
 	struct json_object *from, *member;
-	struct store_file stream, held;
+	struct store_file map, held;
 
-	if (!manifest || store_manifest_member(manifest, job->rank, &stream, &held, err))
+	if (!manifest || store_manifest_member(manifest, job->rank, &map, &held, err))
 		return -1;
-	if (!dir || !(path = fm_format("%s/%s", dir, stream.name)))
+	if (!dir || !pages || !(path = fm_format("%s/%s", dir, map.name)))
 		return fm_fail(err, FM_FAILED, "out of memory");
 	if (*held.name && store_file_read(dir, &held, HELD_MAX, &blob->data, &blob->size, err))
 		return -1;
 	from = json_object_object_get(manifest, "job");
 	member = json_object_array_get_idx(json_object_object_get(manifest, "members"), job->rank);
 	fm_json_set_string(request, "op", "restore");
-	fm_json_set_string(request, "stream", path);
-	fm_json_set_string(request, "sha256", stream.sha256);
-	fm_json_set_int(request, "bytes", (int64_t)stream.bytes);
-	fm_json_set_int(request, "raw_bytes", (int64_t)stream.raw_bytes);
+	fm_json_set_string(request, "map", path);
+	fm_json_set_string(request, "pages", pages);
+	fm_json_set_int(request, "job", id.job);
+	fm_json_set_string(request, "sha256", map.sha256);
+	fm_json_set_int(request, "raw_bytes", (int64_t)map.raw_bytes);
 	fm_json_set_string(result, "image", fm_json_string_or(from, "image", ""));
 	fm_json_set_string(result, "type", fm_json_string_or(member, "type", "pvh"));
 	fm_json_set_int(result, "memory_mib", fm_json_int_or(from, "memory_mib", 0));

@@ -12,7 +12,7 @@ libhypervisor_la_SOURCES = \
 	agent/hypervisor/sim_stream.c \
 	agent/hypervisor/xl_file.c agent/hypervisor/xl_file.h
 libhypervisor_la_CFLAGS = $(AM_CFLAGS) $(JSON_CFLAGS) $(XEN_CFLAGS)
-libhypervisor_la_LIBADD = libfermata.la $(XEN_LIBS)
+libhypervisor_la_LIBADD = libxenstream.la libfermata.la $(XEN_LIBS)
 libhypervisor_la_LDFLAGS = $(AM_LDFLAGS)
 xen_sources = \
 	agent/hypervisor/xen.c agent/hypervisor/xen.h \

@@ -3,7 +3,7 @@
  * sim.h - simulated domains, for tests: no virtual machine is behind them (but a process may be: sim_guest.h).
  *
  * What one has: a name, a number, a state, ports that exist nowhere, memory
- * whose every block follows from a seed, and a clock that runs only while it
+ * whose every page follows from a seed, and a clock that runs only while it
  * runs.  State is one file each, so that it outlives the worker as a real
  * domain does:
  *
@@ -13,8 +13,8 @@
  *	<rundir>/sim/<name>.death  a test writes "poweroff", "reboot", "crash" or
  *	                           "watchdog" here (by rename): it is dead then
  *
- * Its stream ("fermata sim domain 1") is as large as its memory, in numbered
- * blocks that are checked one by one when read.
+ * Its stream is as large as its memory and has the shape of a real domain's (sim_stream.c); its pages are
+ * checked one by one when read.
  */
 #ifndef FM_SIM_H
 #define FM_SIM_H
@@ -23,8 +23,6 @@
 
 #include "agent/hypervisor/hypervisor.h"
 #include "common/json.h"
-
-#define SIM_BLOCK_SIZE ((size_t)64 << 10)
 
 struct hypervisor {
 	char *dir;    /* <rundir>/sim */

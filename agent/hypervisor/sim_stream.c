@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * sim_stream.c - a simulated domain as bytes:
+ * sim_stream.c - a simulated domain as bytes: a stream of the shape of a real PVH domain's
+ * (agent/xenstream/format.h), so that all that works on streams works on it.
  *
- *	"fermata sim domain 1\n", length of the JSON (le32), the JSON (state file),
- *	blocks: number (le64), SIM_BLOCK_SIZE bytes that follow from seed and number;
- *	at the cut: the number of blocks with the highest bit set (le64), the
- *	domain's clock (le64); where the JSON says "guest": length (le32) of the
- *	process's memory and that (JSON).
+ *	xl's header: the state file's JSON where a domain has its configuration
+ *	PAGE_DATA: every page follows from seed and number
+ *	at the cut: HVM_CONTEXT with the domain's clock (le64), and where the JSON says "guest" the process's memory
+ *	(JSON); HVM_PARAMS with none
  */
 #include "config.h"
 
@@ -14,20 +14,23 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "agent/hypervisor/sim.h"
+#include "agent/hypervisor/xl_file.h"
+#include "agent/xenstream/parser.h"
+#include "agent/xenstream/writer.h"
 #include "common/cleanup.h"
 #include "common/io.h"
 
-#define JSON_MAX ((size_t)64 << 10)
-#define END_MARK ((uint64_t)1 << 63)
-#define WORDS (SIM_BLOCK_SIZE / sizeof(uint64_t))
+#define MEMORY_JSON_MAX ((size_t)64 << 10)
+#define BATCH 16 /* pages of a PAGE_DATA record */
+#define WORDS (XENSTREAM_PAGE_SIZE / sizeof(uint64_t))
+#define PIECE ((size_t)256 << 10)
 
-static const char magic[] = "fermata sim domain 1\n";
-
-struct sim_block {
+struct sim_page {
 	uint64_t number;
-	uint64_t words[WORDS];
+	uint64_t words[WORDS - 1];
 };
 
 static uint64_t mix(uint64_t x) /* splitmix64 */
@@ -39,124 +42,216 @@ static uint64_t mix(uint64_t x) /* splitmix64 */
 }
 
 /* A quarter noise, the rest one word: compresses about as a program's memory does. */
-static void block_fill(struct sim_block *b, uint64_t seed, uint64_t number)
+static void page_fill(struct sim_page *p, uint64_t seed, uint64_t number)
 {
 	uint64_t base = mix(seed ^ mix(number));
 
-	b->number = htole64(number);
-	for (size_t i = 0; i < WORDS; i++)
-		b->words[i] = htole64(i < WORDS / 4 ? mix(base + i) : base);
+	p->number = htole64(number);
+	for (size_t i = 0; i < WORDS - 1; i++)
+		p->words[i] = htole64(i < WORDS / 4 ? mix(base + i) : base);
 }
 
-static uint64_t block_count(const struct sim_domain *d)
+/* A domain without memory has no stream. */
+static uint64_t page_count(const struct sim_domain *d)
 {
-	return d->memory_kib * 1024 / SIM_BLOCK_SIZE;
+	uint64_t pages = d->memory_kib * 1024 / XENSTREAM_PAGE_SIZE;
+
+	return pages ? pages : 1;
 }
 
-static int put(int fd, const void *data, size_t size, struct fm_error *err)
+/* ---- writing */
+
+static int put(void *data, const void *bytes, size_t size, struct fm_error *err)
 {
-	return fm_write_all(fd, data, size) == 0 ?
+	return fm_write_all(*(int *)data, bytes, size) == 0 ?
 		       0 : fm_fail(err, FM_FAILED, "writing the stream: %s", strerror(errno));
 }
 
-static int get(int fd, void *data, size_t size, struct fm_error *err)
+static int put_record(int fd, uint32_t type, const void *body, uint32_t size, struct fm_error *err)
 {
-	return fm_read_all(fd, data, size) == (ssize_t)size ?
-		       0 : fm_fail(err, FM_CORRUPT, "the stream is too short");
+	static const unsigned char zeros[8];
+	unsigned char header[XENSTREAM_RECORD_HEADER];
+
+	xenstream_put_le32(header, type);
+	xenstream_put_le32(header + 4, size);
+	if (put(&fd, header, sizeof(header), err) < 0 || put(&fd, body, size, err) < 0)
+		return -1;
+	return put(&fd, zeros, xenstream_padded(size) - size, err);
 }
 
-static int put_json(int fd, struct json_object *o, struct fm_error *err)
+static int put_headers(const struct sim_domain *d, int fd, struct fm_error *err)
 {
-	const char *json = o ? fm_json_text(o) : NULL;
-	uint32_t length = htole32(json ? (uint32_t)strlen(json) : 0);
+	static const unsigned char libxc[XENSTREAM_LIBXC_HEADER] = {
+		0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 'X', 'E', 'N', 'F', 0, 0, 0, 3, /* version */
+		[24] = 2, [28] = 12, [32] = 4, [36] = 17, /* HVM, 4 KiB, Xen 4.17 */
+	};
+	FM_AUTO_JSON struct json_object *o = sim_to_json(d);
+	FM_AUTO_FREE void *begin = NULL;
+	size_t size;
 
-	if (!json)
-		return fm_fail(err, FM_FAILED, "out of memory");
-	return put(fd, &length, sizeof(length), err) < 0 ? -1 : put(fd, json, strlen(json), err);
-}
-
-static struct json_object *get_json(int fd, struct fm_error *err)
-{
-	FM_AUTO_FREE char *json = NULL;
-	uint32_t length;
-
-	if (get(fd, &length, sizeof(length), err) < 0)
-		return NULL;
-	length = le32toh(length);
-	json = length <= JSON_MAX ? malloc(length + 1) : NULL;
-	if (!json) {
-		fm_fail(err, FM_CORRUPT, "a description of %u bytes", length);
-		return NULL;
-	}
-	return get(fd, json, length, err) < 0 ? NULL : fm_json_parse(json, length, err);
+	begin = o ? xl_file_begin(fm_json_text(o), &size, err) : NULL;
+	if (!begin)
+		return o ? -1 : fm_fail(err, FM_FAILED, "out of memory");
+	if (put(&fd, begin, size, err) < 0 || put(&fd, libxc, sizeof(libxc), err) < 0)
+		return -1;
+	return put_record(fd, LIBXC_STATIC_DATA_END, NULL, 0, err);
 }
 
 int sim_stream_begin(const struct sim_domain *d, int fd, struct fm_error *err)
 {
-	FM_AUTO_JSON struct json_object *o = sim_to_json(d);
-	FM_AUTO_FREE struct sim_block *block = malloc(sizeof(*block));
+	struct xenstream_writer w = { .sink = put, .data = &fd };
+	uint64_t entries[BATCH], count = page_count(d);
+	struct sim_page page;
 
-	if (!o || !block)
-		return fm_fail(err, FM_FAILED, "out of memory");
-	if (put(fd, magic, strlen(magic), err) < 0 || put_json(fd, o, err) < 0)
+	if (put_headers(d, fd, err) < 0)
 		return -1;
-	for (uint64_t i = 0; i < block_count(d); i++) {
-		block_fill(block, d->seed, i);
-		if (put(fd, block, sizeof(*block), err) < 0)
+	for (uint64_t at = 0; at < count; at += BATCH) {
+		size_t n = count - at < BATCH ? (size_t)(count - at) : BATCH;
+
+		for (size_t i = 0; i < n; i++)
+			entries[i] = xenstream_entry(at + i, XENSTREAM_NOTAB);
+		if (xenstream_write_batch(&w, entries, n, err) < 0)
 			return -1;
+		for (size_t i = 0; i < n; i++) {
+			page_fill(&page, d->seed, at + i);
+			if (xenstream_write_page(&w, &page, err) < 0)
+				return -1;
+		}
 	}
 	return 0;
 }
 
 int sim_stream_end(const struct sim_domain *d, int fd, struct fm_error *err)
 {
-	const uint64_t end[2] = { htole64(block_count(d) | END_MARK), htole64((uint64_t)d->ran_ns) };
+	static const unsigned char no_params[8];
+	const char *memory = d->guest && d->memory ? fm_json_text(d->memory) : "";
+	size_t size = strlen(memory);
+	FM_AUTO_FREE unsigned char *context = malloc(8 + size);
 
-	if (put(fd, end, sizeof(end), err) < 0)
+	if (!context)
+		return fm_fail(err, FM_FAILED, "out of memory");
+	if (size > MEMORY_JSON_MAX)
+		return fm_fail(err, FM_FAILED, "the guest's memory is too large");
+	xenstream_put_le64(context, (uint64_t)d->ran_ns);
+	memcpy(context + 8, memory, size);
+	if (put_record(fd, LIBXC_HVM_CONTEXT, context, (uint32_t)(8 + size), err) < 0 ||
+	    put_record(fd, LIBXC_HVM_PARAMS, no_params, sizeof(no_params), err) < 0 ||
+	    put_record(fd, LIBXC_END, NULL, 0, err) < 0)
 		return -1;
-	return d->guest ? put_json(fd, d->memory, err) : 0;
+	return put(&fd, xl_file_end, XL_FILE_END_SIZE, err);
 }
 
-static int read_state(struct sim_domain *d, int fd, struct fm_error *err)
+/* ---- reading */
+
+struct reading {
+	struct sim_domain *d;
+	unsigned char *part; /* the one that is coming in */
+	uint64_t next;       /* page */
+	bool described;
+};
+
+/* The configuration: the domain. */
+static int take_description(struct reading *r, uint64_t size, struct fm_error *err)
 {
-	char head[sizeof(magic) - 1];
+	const size_t begin = XENSTREAM_XL_HEADER + 4;
 	FM_AUTO_JSON struct json_object *o = NULL;
 
-	if (get(fd, head, sizeof(head), err) < 0)
-		return -1;
-	if (memcmp(head, magic, sizeof(head)) != 0)
+	if (size <= begin)
 		return fm_fail(err, FM_CORRUPT, "this is not a simulated domain");
-	o = get_json(fd, err);
-	if (o && sim_from_json(d, o, err) == 0)
+	o = fm_json_parse((const char *)r->part + begin, size - begin - 1, err);
+	if (!o || sim_from_json(r->d, o, err) < 0) {
+		err->code = FM_CORRUPT;
+		return fm_context(err, "this is not a simulated domain");
+	}
+	r->described = true;
+	return 0;
+}
+
+static int take_context(struct reading *r, uint64_t size, struct fm_error *err)
+{
+	const unsigned char *body = r->part + XENSTREAM_RECORD_HEADER;
+	uint32_t length = xenstream_le32(r->part + 4);
+
+	if (length < 8 || length > size - XENSTREAM_RECORD_HEADER || length > 8 + MEMORY_JSON_MAX || r->d->memory)
+		return fm_fail(err, FM_CORRUPT, "a context of %u bytes", length);
+	r->d->ran_ns = (int64_t)xenstream_le64(body);
+	if (r->d->ran_ns < 0)
+		return fm_fail(err, FM_CORRUPT, "the domain's clock is damaged");
+	if (r->d->guest && !(r->d->memory = fm_json_parse((const char *)body + 8, length - 8, err)))
+		return fm_context(err, "the guest's memory");
+	return 0;
+}
+
+static int on_part(void *data, const struct xenstream_part *part, uint64_t done, const void *bytes, size_t size,
+		   struct fm_error *err)
+{
+	struct reading *r = data;
+	bool description = part->layer == XENSTREAM_XL && part->header;
+	bool context = part->layer == XENSTREAM_LIBXC && !part->header && part->type == LIBXC_HVM_CONTEXT;
+	int rc;
+
+	if (!description && !context)
 		return 0;
-	err->code = FM_CORRUPT;
-	return fm_context(err, "the stream's description");
+	if (done == 0) {
+		free(r->part);
+		r->part = part->size <= XENSTREAM_CONFIG_MAX + XENSTREAM_XL_HEADER + 4 ? malloc(part->size + 1) : NULL;
+	}
+	if (!r->part)
+		return fm_fail(err, FM_CORRUPT, "a part of %llu bytes", (unsigned long long)part->size);
+	memcpy(r->part + done, bytes, size);
+	if (done + size < part->size)
+		return 0;
+	rc = description ? take_description(r, part->size, err) : take_context(r, part->size, err);
+	free(r->part);
+	r->part = NULL;
+	return rc;
+}
+
+static int on_batch(void *data, uint64_t at, const uint64_t *entries, size_t count, struct fm_error *err)
+{
+	return 0;
+}
+
+static int on_page(void *data, uint64_t entry, const void *page, struct fm_error *err)
+{
+	struct reading *r = data;
+	struct sim_page want;
+
+	page_fill(&want, r->d->seed, r->next);
+	if (entry != xenstream_entry(r->next, XENSTREAM_NOTAB) || memcmp(page, &want, sizeof(want)) != 0)
+		return fm_fail(err, FM_CORRUPT, "page %llu is damaged", (unsigned long long)r->next);
+	r->next++;
+	return 0;
+}
+
+static int parse_all(struct xenstream_parser *p, int fd, struct fm_error *err)
+{
+	FM_AUTO_FREE char *piece = malloc(PIECE);
+	ssize_t n;
+
+	if (!piece)
+		return fm_fail(err, FM_FAILED, "out of memory");
+	while ((n = fm_read_all(fd, piece, PIECE)) > 0)
+		if (xenstream_parse(p, piece, (size_t)n, err) < 0)
+			return -1;
+	return n < 0 ? fm_fail(err, FM_FAILED, "reading the stream: %s", strerror(errno)) : xenstream_parser_finish(p, err);
 }
 
 int sim_stream_read(struct sim_domain *d, int fd, struct fm_error *err)
 {
-	FM_AUTO_FREE struct sim_block *want = malloc(sizeof(*want));
-	FM_AUTO_FREE struct sim_block *is = malloc(sizeof(*is));
-	uint64_t end[2];
+	static const struct xenstream_calls calls = { on_part, on_batch, on_page };
+	struct reading r = { .d = d };
+	struct xenstream_parser *p = xenstream_parser_create(&calls, &r, err);
+	int rc;
 
 	*d = (struct sim_domain){ 0 };
-	if (!want || !is)
-		return fm_fail(err, FM_FAILED, "out of memory");
-	if (read_state(d, fd, err) < 0)
+	if (!p)
 		return -1;
-	for (uint64_t i = 0; i < block_count(d); i++) {
-		block_fill(want, d->seed, i);
-		if (get(fd, is, sizeof(*is), err) < 0)
-			return -1;
-		if (memcmp(is, want, sizeof(*is)) != 0)
-			return fm_fail(err, FM_CORRUPT, "block %llu is damaged", (unsigned long long)i);
-	}
-	if (get(fd, end, sizeof(end), err) < 0)
-		return -1;
-	d->ran_ns = (int64_t)le64toh(end[1]);
-	if (le64toh(end[0]) != (block_count(d) | END_MARK) || d->ran_ns < 0)
-		return fm_fail(err, FM_CORRUPT, "the stream's end is damaged");
-	if (d->guest && !(d->memory = get_json(fd, err)))
-		return -1;
-	return 0;
+	rc = parse_all(p, fd, err);
+	if (rc == 0 && (!r.described || r.next != page_count(d)))
+		rc = fm_fail(err, FM_CORRUPT, "%llu pages of a domain of %llu", (unsigned long long)r.next,
+			     (unsigned long long)page_count(d));
+	xenstream_parser_destroy(p);
+	free(r.part);
+	return rc;
 }

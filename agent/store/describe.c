@@ -16,17 +16,22 @@ static void copy_key(struct json_object *to, struct json_object *from, const cha
 static struct json_object *describe_member(struct json_object *member, uint64_t *bytes, uint64_t *raw)
 {
 	struct json_object *o = json_object_new_object();
-	struct json_object *held = manifest_get(member, "held");
-	struct store_file stream, frames;
+	struct json_object *held = manifest_get(member, "held"), *kept = manifest_get(member, "map");
+	uint64_t stored = (uint64_t)fm_json_int_or(kept, "stored_bytes", 0);
+	struct store_file map, frames;
 
-	manifest_member_files(member, &stream, &frames);
+	manifest_member_files(member, &map, &frames);
 	copy_key(o, member, "rank");
 	copy_key(o, member, "node");
 	copy_key(o, member, "type");
 	copy_key(o, member, "live");
-	fm_json_set_int(o, "bytes", (int64_t)stream.bytes);
-	fm_json_set_int(o, "raw_bytes", (int64_t)stream.raw_bytes);
-	fm_json_set_string(o, "sha256", stream.sha256);
+	fm_json_set_int(o, "bytes", (int64_t)stored);
+	fm_json_set_int(o, "raw_bytes", (int64_t)map.raw_bytes);
+	fm_json_set_string(o, "sha256", map.sha256);
+	copy_key(o, kept, "pages");
+	copy_key(o, kept, "zero_pages");
+	copy_key(o, kept, "known_pages");
+	copy_key(o, kept, "stored_pages");
 	copy_key(o, member, "stop_ms");
 	copy_key(o, member, "frozen");
 	copy_key(o, member, "quiet");
@@ -35,8 +40,8 @@ static struct json_object *describe_member(struct json_object *member, uint64_t 
 	copy_key(o, member, "marker_ms");
 	fm_json_set_int(o, "held_frames", held ? fm_json_int_or(held, "frames", 0) : 0);
 	fm_json_set_int(o, "held_bytes", (int64_t)frames.raw_bytes);
-	*bytes += stream.bytes + frames.bytes;
-	*raw += stream.raw_bytes + frames.raw_bytes;
+	*bytes += stored + frames.bytes;
+	*raw += map.raw_bytes + frames.raw_bytes;
 	return o;
 }
 

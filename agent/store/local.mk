@@ -8,11 +8,12 @@ libfm_store_la_SOURCES = \
 	agent/store/folder.c agent/store/folder.h \
 	agent/store/manifest.c agent/store/manifest.h \
 	agent/store/schema.c agent/store/schema.h \
+	agent/store/skeleton.c agent/store/skeleton.h \
 	agent/store/store.c agent/store/store.h \
-	agent/store/stream_reader.c agent/store/stream_writer.c \
+	agent/store/stream.h agent/store/stream_reader.c agent/store/stream_writer.c \
 	agent/store/verify.c
-libfm_store_la_CFLAGS = $(AM_CFLAGS) $(JSON_CFLAGS) $(CRYPTO_CFLAGS) $(ZSTD_CFLAGS)
-libfm_store_la_LIBADD = libfermata.la $(JSON_LIBS) $(CRYPTO_LIBS) $(ZSTD_LIBS) -lm
+libfm_store_la_CFLAGS = $(AM_CFLAGS) $(JSON_CFLAGS) $(CRYPTO_CFLAGS)
+libfm_store_la_LIBADD = libfm_pages.la libxenstream.la libfermata.la $(JSON_LIBS) $(CRYPTO_LIBS) -lm
 libfm_store_la_LDFLAGS = $(AM_LDFLAGS)
 
 if HAVE_CMOCKA
@@ -21,13 +22,13 @@ store_tests = tests/unit/store_test tests/unit/store_stream_test tests/unit/stor
 check_PROGRAMS += $(store_tests)
 TESTS += $(store_tests)
 check_LTLIBRARIES = libfm_store_fixture.la
-libfm_store_fixture_la_SOURCES = tests/unit/store_fixture.c tests/unit/store_fixture.h
+libfm_store_fixture_la_SOURCES = tests/unit/store_fixture.c tests/unit/store_fixture.h $(xenstream_sample)
 libfm_store_fixture_la_CFLAGS = $(AM_CFLAGS) $(JSON_CFLAGS) $(CMOCKA_CFLAGS)
 libfm_store_fixture_la_LIBADD = libfm_store.la $(JSON_LIBS) $(CMOCKA_LIBS)
 tests_unit_store_test_CFLAGS = $(libfm_store_fixture_la_CFLAGS)
 tests_unit_store_test_LDADD = libfm_store_fixture.la
 tests_unit_store_stream_test_CFLAGS = $(libfm_store_fixture_la_CFLAGS)
-tests_unit_store_stream_test_LDADD = libfm_store_fixture.la $(ZSTD_LIBS)
+tests_unit_store_stream_test_LDADD = libfm_store_fixture.la
 tests_unit_store_manifest_test_CFLAGS = $(libfm_store_fixture_la_CFLAGS)
 tests_unit_store_manifest_test_LDADD = libfm_store_fixture.la
 tests_unit_store_crash_test_CFLAGS = $(libfm_store_fixture_la_CFLAGS)

@@ -65,11 +65,16 @@ static const struct schema guest_fields[] = {
 	END,
 };
 
-static const struct schema stream_fields[] = {
+static const struct schema map_fields[] = {
 	FORM("name", schema_component),
 	INT("bytes", 0, BYTES_MAX),
 	INT("raw_bytes", 0, BYTES_MAX),
 	FORM("sha256", schema_hex64),
+	INT("stored_bytes", 0, BYTES_MAX),
+	INT("pages", 0, BYTES_MAX),
+	INT("zero_pages", 0, BYTES_MAX),
+	INT("known_pages", 0, BYTES_MAX),
+	INT("stored_pages", 0, BYTES_MAX),
 	END,
 };
 
@@ -87,7 +92,7 @@ static const struct schema member_fields[] = {
 	WORD("node"),
 	WORD("type"),
 	{ .key = "live", .kind = SCHEMA_BOOL },
-	OBJECT("stream", stream_fields),
+	OBJECT("map", map_fields),
 	{ .key = "held", .kind = SCHEMA_OBJECT, .optional = true, .fields = held_fields },
 	MS("stop_ms"),
 	INT("suspended_at_ns", 0, INT64_MAX - 1),
@@ -153,10 +158,10 @@ static void file_of(struct json_object *o, struct store_file *file_r)
 	file_r->raw_bytes = (uint64_t)fm_json_int_or(o, "raw_bytes", 0);
 }
 
-void manifest_member_files(struct json_object *member, struct store_file *stream_r,
+void manifest_member_files(struct json_object *member, struct store_file *map_r,
 			   struct store_file *held_r)
 {
-	file_of(manifest_get(member, "stream"), stream_r);
+	file_of(manifest_get(member, "map"), map_r);
 	file_of(manifest_get(member, "held"), held_r);
 }
 
@@ -170,25 +175,25 @@ static int check_version(struct json_object *manifest, struct fm_error *err)
 	}
 	if (version != MANIFEST_VERSION)
 		return fm_fail(err, FM_INCOMPATIBLE,
-			       "it has format version %lld, this Fermata reads version %d: use a newer one",
-			       (long long)version, MANIFEST_VERSION);
+			       "it has format version %lld, this Fermata reads version %d: use %s one",
+			       (long long)version, MANIFEST_VERSION, version > MANIFEST_VERSION ? "a newer" : "an earlier");
 	return 0;
 }
 
 /* Member i is rank i, and its files carry the names that belong to that rank. */
 static int check_member(struct json_object *member, size_t i, struct fm_error *err)
 {
-	struct store_file stream, held;
+	struct store_file map, held;
 	char name[64];
 
 	if (fm_json_int_or(member, "rank", -1) != (int64_t)i)
 		return fm_fail(err, FM_CORRUPT, "member %zu says it is rank %lld", i,
 			       (long long)fm_json_int_or(member, "rank", -1));
-	manifest_member_files(member, &stream, &held);
-	snprintf(name, sizeof(name), "member-%zu.zst", i);
-	if (strcmp(stream.name, name) != 0)
-		return fm_fail(err, FM_CORRUPT, "member %zu: its stream is \"%s\", not \"%s\"", i,
-			       stream.name, name);
+	manifest_member_files(member, &map, &held);
+	snprintf(name, sizeof(name), "member-%zu.map", i);
+	if (strcmp(map.name, name) != 0)
+		return fm_fail(err, FM_CORRUPT, "member %zu: its map is \"%s\", not \"%s\"", i,
+			       map.name, name);
 	snprintf(name, sizeof(name), "member-%zu.held", i);
 	if (*held.name && strcmp(held.name, name) != 0)
 		return fm_fail(err, FM_CORRUPT, "member %zu: its held frames are \"%s\", not \"%s\"", i,

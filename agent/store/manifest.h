@@ -13,10 +13,10 @@
 #include "agent/store/store.h"
 
 #define MANIFEST_NAME "manifest.json"
-#define MANIFEST_VERSION 1
+#define MANIFEST_VERSION 2
 #define MANIFEST_SIZE_MAX ((size_t)64 << 20)
 
-/* Types, bounds, and what must agree: FM_CORRUPT naming the place; FM_INCOMPATIBLE: a later version. */
+/* Types, bounds, and what must agree: FM_CORRUPT naming the place; FM_INCOMPATIBLE: another version. */
 int manifest_check(struct json_object *manifest, const struct fm_snapshot_id *id, struct fm_error *err);
 
 /* The text to write, with the hash; manifest itself is not changed. Caller frees. */
@@ -30,7 +30,7 @@ struct json_object *manifest_open(const char *text, size_t size, const struct fm
 struct json_object *manifest_get(struct json_object *o, const char *key);
 
 /* member's files; held_r->name is "" when it has no held frames. */
-void manifest_member_files(struct json_object *member, struct store_file *stream_r,
+void manifest_member_files(struct json_object *member, struct store_file *map_r,
 			   struct store_file *held_r);
 
 #endif

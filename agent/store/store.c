@@ -45,10 +45,10 @@ static int check_files(const char *store, const struct fm_snapshot_id *id, struc
 	struct json_object *members = manifest_get(manifest, "members");
 
 	for (size_t i = 0; i < json_object_array_length(members); i++) {
-		struct store_file stream, held;
+		struct store_file map, held;
 
-		manifest_member_files(json_object_array_get_idx(members, i), &stream, &held);
-		if (check_file(store, id, &stream, err) < 0 ||
+		manifest_member_files(json_object_array_get_idx(members, i), &map, &held);
+		if (check_file(store, id, &map, err) < 0 ||
 		    (*held.name && check_file(store, id, &held, err) < 0))
 			return fm_context(err, "member %zu", i);
 	}
@@ -142,14 +142,14 @@ struct json_object *store_manifest(const char *store, struct fm_snapshot_id *id,
 	return manifest;
 }
 
-int store_manifest_member(struct json_object *manifest, unsigned rank, struct store_file *stream_r,
+int store_manifest_member(struct json_object *manifest, unsigned rank, struct store_file *map_r,
 			  struct store_file *held_r, struct fm_error *err)
 {
 	struct json_object *members = manifest_get(manifest, "members");
 
 	if (!members || rank >= json_object_array_length(members))
 		return fm_fail(err, FM_NOT_FOUND, "the snapshot has no member %u", rank);
-	manifest_member_files(json_object_array_get_idx(members, rank), stream_r, held_r);
+	manifest_member_files(json_object_array_get_idx(members, rank), map_r, held_r);
 	return 0;
 }
 

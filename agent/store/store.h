@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * store.h - snapshots on disk, first version: a shared directory.
+ * store.h - snapshots on disk: a shared directory.
  *
- * StoreDir/<job>/script, StoreDir/<job>/<n>/{member-<rank>.zst,
+ * StoreDir/<job>/{script, pages/ (pages/pages.h)}, StoreDir/<job>/<n>/{member-<rank>.map (stream.h),
  * member-<rank>.held, manifest.json}.  A snapshot exists once its manifest
  * does; the manifest is written last, atomically, and holds size and SHA-256
  * of everything beside it and of itself.  All calls block; the agent makes
@@ -26,33 +26,6 @@ struct store_file {
 };
 
 #define STORE_SMALL_MAX ((uint64_t)256 << 20) /* of a member's held frames */
-
-/*
- * One member's compressed stream, written as it comes.  path must not exist yet.
- * Any failure (disk full, …) names the path; the writer then stays broken and
- * every later call fails with the same text.  One thread at a time.
- */
-struct stream_writer;
-struct stream_writer *stream_writer_create(const char *path, struct fm_error *err);
-int stream_write(struct stream_writer *w, const void *data, size_t size, struct fm_error *err);
-/* Flush, fsync file and folder, close; fills the numbers.  The writer is gone either
- * way; when it failed so is the file. */
-int stream_writer_finish(struct stream_writer *w, struct store_file *file_r, struct fm_error *err);
-void stream_writer_abort(struct stream_writer *w); /* removes the file; NULL is fine */
-
-/*
- * Reading verifies: a bad byte, a missing or short file is FM_CORRUPT at the latest
- * from stream_reader_finish(); nothing read is to be believed before that.  Memory is
- * bounded whatever the bytes say.
- */
-struct stream_reader;
-struct stream_reader *stream_reader_open(const char *path, const struct store_file *expected,
-					 struct fm_error *err);
-/* Up to size raw bytes; 0 at the end, -1 on error. */
-long stream_read(struct stream_reader *r, void *data, size_t size, struct fm_error *err);
-/* Reads what is left, then: end reached, sizes and hash right. The reader must still be closed. */
-int stream_reader_finish(struct stream_reader *r, struct fm_error *err);
-void stream_reader_close(struct stream_reader *r); /* NULL is fine */
 
 /* Held frames and other small files; name is one plain path component. */
 int store_file_write(const char *dir, const char *name, const void *data, size_t size,
@@ -81,7 +54,7 @@ int store_commit(const char *store, const struct fm_snapshot_id *id, struct json
  * over.  FM_NOT_FOUND, FM_CORRUPT, FM_INCOMPATIBLE (a later version's). Caller puts it. */
 struct json_object *store_manifest(const char *store, struct fm_snapshot_id *id, struct fm_error *err);
 /* The n-th member's store_file entries out of a manifest; held_r->name is "" when there are no held frames. */
-int store_manifest_member(struct json_object *manifest, unsigned rank, struct store_file *stream_r,
+int store_manifest_member(struct json_object *manifest, unsigned rank, struct store_file *map_r,
 			  struct store_file *held_r, struct fm_error *err);
 
 /* A manifest as the agent's API shows it (HACKING, GET /v1/snapshots/J.n): sums, folder,

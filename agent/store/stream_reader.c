@@ -1,203 +1,189 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * stream_reader.c - a member's stream read back, and checked while it is.
+ * stream_reader.c - a saved domain read back as the stream that makes it again.
  *
- * Every byte of the file goes through the hash before zstd sees it.  Sizes are
- * bounds: neither the file nor what comes out of it may exceed the manifest's
- * numbers, and zstd may not take a window larger than our writer ever uses, so
- * hostile bytes cost a bounded amount of memory and time.
+ * The image (agent/xenstream) asks for places, then for their contents in the same order: the places come from the map
+ * and the skeleton merged by pfn, the contents from the page reader, which is ahead with them.
  */
 #include "config.h"
 
-#include "agent/store/store.h"
+#include "agent/store/stream.h"
 
-#include <errno.h>
-#include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
-#include <zstd.h>
 
-#include "agent/store/digest.h"
+#include "agent/store/skeleton.h"
+#include "agent/xenstream/image.h"
 #include "common/cleanup.h"
 
-#define IN_SIZE ((size_t)1 << 20)
-#define WINDOW_LOG_MAX 23 /* 8 MiB; level 1 writes at most 512 KiB */
-
 struct stream_reader {
-	char *path;
-	int fd;
-	ZSTD_DCtx *zstd;
-	struct digest *digest;
-	ZSTD_inBuffer in;
-	void *buffer; /* in.src, ours */
-	struct store_file expected;
-	uint64_t raw_bytes, bytes;
-	bool end_of_file, end_of_frame;
+	char *map_path;
+	struct pages_store *store;
+	struct pages_map *map;
+	struct pages_reader *pages;
+	struct skeleton skeleton;
+	struct xenstream_image *image;
+	/* places */
+	uint64_t from;    /* of the map: where its next pfn is looked for */
+	uint64_t pfn;     /* that one; PAGES_PFN_END: there is none */
+	size_t first, second; /* of the skeleton's places: given out */
+	/* contents */
+	struct pages_batch batch;
+	size_t taken; /* of the batch */
 };
+
+static void map_advance(struct stream_reader *r)
+{
+	if (pages_map_next(r->map, &r->from, &r->pfn, 1) == 0)
+		r->pfn = PAGES_PFN_END;
+}
+
+/* The next place of the first turn: the map's, the skeleton's, or both's. 0: there is none. */
+static int first_turn(struct stream_reader *r, uint64_t *entry_r, struct fm_error *err)
+{
+	uint64_t odd, pfn;
+
+	if (r->first == r->skeleton.first_count) {
+		*entry_r = xenstream_entry(r->pfn, XENSTREAM_NOTAB);
+		return r->pfn < PAGES_PFN_END;
+	}
+	odd = xenstream_le64(r->skeleton.first + 8 * r->first);
+	pfn = xenstream_pfn(odd);
+	if (r->pfn < pfn) {
+		*entry_r = xenstream_entry(r->pfn, XENSTREAM_NOTAB);
+		return 1;
+	}
+	if (xenstream_type_content(xenstream_type(odd)) != (r->pfn == pfn))
+		return fm_fail(err, FM_CORRUPT, "pfn %#llx is of type %u and has %s content", (unsigned long long)pfn,
+			       xenstream_type(odd), r->pfn == pfn ? "a" : "no");
+	*entry_r = odd;
+	r->first++;
+	return 1;
+}
+
+static int next_place(struct stream_reader *r, uint64_t *entry_r, struct fm_error *err)
+{
+	int n = first_turn(r, entry_r, err);
+
+	if (n > 0 && xenstream_pfn(*entry_r) == r->pfn)
+		map_advance(r);
+	if (n != 0 || r->second == r->skeleton.second_count)
+		return n;
+	*entry_r = xenstream_le64(r->skeleton.second + 8 * r->second++);
+	return 1;
+}
+
+static int shelf_next(void *data, struct xenstream_place *places_r, size_t most, size_t *count_r, struct fm_error *err)
+{
+	struct stream_reader *r = data;
+	int more = 1;
+
+	*count_r = 0;
+	while (*count_r < most && (more = next_place(r, &places_r[*count_r].entry, err)) > 0)
+		places_r[(*count_r)++].ref = 0;
+	return more < 0 ? -1 : 0;
+}
+
+static int shelf_fetch(void *data, const struct xenstream_place *places, size_t count, unsigned char *pages_r,
+		       struct fm_error *err)
+{
+	struct stream_reader *r = data;
+
+	for (size_t i = 0; i < count; i++, pages_r += PAGES_SIZE) {
+		int n = 1;
+
+		if (r->taken == r->batch.count) {
+			r->taken = 0;
+			n = pages_reader_next(r->pages, &r->batch, err);
+		}
+		if (n <= 0 || r->batch.pfn[r->taken] != xenstream_pfn(places[i].entry)) {
+			r->batch.count = r->taken = 0;
+			return n < 0 ? -1 : fm_fail(err, FM_CORRUPT, "no content for pfn %#llx",
+						    (unsigned long long)xenstream_pfn(places[i].entry));
+		}
+		memcpy(pages_r, r->batch.page[r->taken++], PAGES_SIZE);
+	}
+	return 0;
+}
 
 void stream_reader_close(struct stream_reader *r)
 {
 	if (!r)
 		return;
-	if (r->fd >= 0)
-		close(r->fd);
-	ZSTD_freeDCtx(r->zstd);
-	digest_destroy(r->digest);
-	free(r->buffer);
-	free(r->path);
+	xenstream_image_close(r->image);
+	pages_reader_destroy(r->pages);
+	pages_map_close(r->map);
+	pages_store_close(r->store);
+	free(r->map_path);
 	free(r);
 }
 
-static int reader_open_file(struct stream_reader *r, struct fm_error *err)
+static int open_map(struct stream_reader *r, const struct stream_place *at, const struct store_file *expected,
+		    struct fm_error *err)
 {
-	struct stat st;
+	const void *skeleton;
+	uint64_t raw;
+	size_t size;
 
-	/* O_NONBLOCK: a fifo put there must not hang us; no effect on a file. */
-	r->fd = open(r->path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-	if (r->fd < 0 && errno == ENOENT)
-		return fm_fail(err, FM_CORRUPT, "%s is missing", r->path);
-	if (r->fd < 0)
-		return fm_fail(err, FM_FAILED, "cannot open %s: %s", r->path, strerror(errno));
-	if (fstat(r->fd, &st) < 0)
-		return fm_fail(err, FM_FAILED, "cannot stat %s: %s", r->path, strerror(errno));
-	if (!S_ISREG(st.st_mode))
-		return fm_fail(err, FM_CORRUPT, "%s is not a regular file", r->path);
-	if ((uint64_t)st.st_size != r->expected.bytes)
-		return fm_fail(err, FM_CORRUPT, "%s has %lld bytes, its manifest says %llu", r->path,
-			       (long long)st.st_size, (unsigned long long)r->expected.bytes);
-	return 0;
+	r->map = pages_map_open(at->map, at->job, expected->sha256, err);
+	if (!r->map) /* a file that a manifest names is there, or the snapshot is damaged */
+		return err->code == FM_NOT_FOUND ? fm_fail(err, FM_CORRUPT, "%s is missing", at->map) : -1;
+	skeleton = pages_map_skeleton(r->map, &size);
+	raw = pages_map_count(r->map) * PAGES_SIZE + size;
+	if (raw != expected->raw_bytes)
+		return fm_fail(err, FM_CORRUPT, "%s holds %llu bytes of state, its manifest says %llu", at->map,
+			       (unsigned long long)raw, (unsigned long long)expected->raw_bytes);
+	return skeleton_decode(skeleton, size, &r->skeleton, err) < 0 ? fm_context(err, "%s", at->map) : 0;
 }
 
-static int reader_prepare(struct stream_reader *r, const char *path, struct fm_error *err)
+static int prepare(struct stream_reader *r, const struct stream_place *at, const struct store_file *expected,
+		   struct fm_error *err)
 {
-	r->path = strdup(path);
-	r->buffer = malloc(IN_SIZE);
-	r->in.src = r->buffer;
-	r->zstd = ZSTD_createDCtx();
-	if (!r->path || !r->buffer || !r->zstd)
-		return fm_fail(err, FM_FAILED, "%s: out of memory", path);
-	if (ZSTD_isError(ZSTD_DCtx_setParameter(r->zstd, ZSTD_d_windowLogMax, WINDOW_LOG_MAX)))
-		return fm_fail(err, FM_FAILED, "%s: zstd refuses its window limit", path);
-	r->digest = digest_create(err);
-	return r->digest ? 0 : -1;
+	const struct xenstream_shelf shelf = { shelf_next, shelf_fetch, r };
+
+	r->map_path = strdup(at->map);
+	r->store = pages_store_open(at->pages, at->job, err);
+	if (!r->map_path || !r->store)
+		return r->map_path ? -1 : fm_fail(err, FM_FAILED, "out of memory");
+	if (open_map(r, at, expected, err) < 0)
+		return -1;
+	r->pages = pages_reader_create(r->store, r->map, &(struct pages_reader_options){ 0 }, err);
+	if (!r->pages)
+		return fm_context(err, "%s", at->map);
+	map_advance(r);
+	r->image = xenstream_image_open(&r->skeleton.parts, &shelf, err);
+	return r->image ? 0 : -1;
 }
 
-struct stream_reader *stream_reader_open(const char *path, const struct store_file *expected,
+struct stream_reader *stream_reader_open(const struct stream_place *at, const struct store_file *expected,
 					 struct fm_error *err)
 {
 	struct stream_reader *r = calloc(1, sizeof(*r));
 
 	if (!r) {
-		fm_fail(err, FM_FAILED, "%s: out of memory", path);
+		fm_fail(err, FM_FAILED, "out of memory");
 		return NULL;
 	}
-	r->fd = -1;
-	r->expected = *expected;
-	if (reader_prepare(r, path, err) < 0 || reader_open_file(r, err) < 0) {
-		stream_reader_close(r);
-		return NULL;
-	}
-	return r;
-}
-
-/* Refill an empty input buffer. */
-static int reader_fill(struct stream_reader *r, struct fm_error *err)
-{
-	ssize_t n;
-
-	do
-		n = read(r->fd, r->buffer, IN_SIZE);
-	while (n < 0 && errno == EINTR);
-	if (n < 0)
-		return fm_fail(err, FM_FAILED, "cannot read %s at byte %llu: %s", r->path,
-			       (unsigned long long)r->bytes, strerror(errno));
-	r->in.pos = 0;
-	r->in.size = (size_t)n;
-	r->bytes += (uint64_t)n;
-	r->end_of_file = n == 0;
-	if (r->bytes > r->expected.bytes)
-		return fm_fail(err, FM_CORRUPT, "%s grew beyond its manifest's %llu bytes", r->path,
-			       (unsigned long long)r->expected.bytes);
-	return digest_add(r->digest, r->buffer, (size_t)n, err);
-}
-
-static int reader_bad(const struct stream_reader *r, const char *what, struct fm_error *err)
-{
-	return fm_fail(err, FM_CORRUPT, "%s is damaged near byte %llu: %s", r->path,
-		       (unsigned long long)(r->bytes - r->in.size + r->in.pos), what);
-}
-
-/* One step: refill or decompress. 1: call again, 0: the stream's end. */
-static int reader_step(struct stream_reader *r, ZSTD_outBuffer *out, struct fm_error *err)
-{
-	size_t before = out->pos, rc;
-
-	if (r->in.pos == r->in.size && !r->end_of_file) {
-		if (reader_fill(r, err) < 0)
-			return -1;
-	}
-	if (r->end_of_frame) {
-		if (r->in.pos < r->in.size)
-			return reader_bad(r, "data after the end", err);
-		return r->end_of_file ? 0 : 1;
-	}
-	rc = ZSTD_decompressStream(r->zstd, out, &r->in);
-	if (ZSTD_isError(rc))
-		return reader_bad(r, ZSTD_getErrorName(rc), err);
-	r->end_of_frame = rc == 0;
-	if (rc != 0 && r->end_of_file && out->pos == before)
-		return reader_bad(r, "it ends too early", err);
-	return 1;
+	if (prepare(r, at, expected, err) == 0)
+		return r;
+	stream_reader_close(r);
+	return NULL;
 }
 
 long stream_read(struct stream_reader *r, void *data, size_t size, struct fm_error *err)
 {
-	ZSTD_outBuffer out = { data, size, 0 };
-	int more = 1;
+	long n = xenstream_image_read(r->image, data, size, err);
 
-	while (more > 0 && out.pos < out.size) {
-		more = reader_step(r, &out, err);
-		if (more < 0)
-			return -1;
-	}
-	r->raw_bytes += out.pos;
-	if (r->raw_bytes > r->expected.raw_bytes)
-		return reader_bad(r, "it holds more than its manifest says", err);
-	return (long)out.pos;
-}
-
-static int reader_drain(struct stream_reader *r, struct fm_error *err)
-{
-	size_t size = ZSTD_DStreamOutSize();
-	FM_AUTO_FREE void *data = malloc(size);
-	long n;
-
-	if (!data)
-		return fm_fail(err, FM_FAILED, "%s: out of memory", r->path);
-	do
-		n = stream_read(r, data, size, err);
-	while (n > 0);
-	return (int)n;
+	return n < 0 ? fm_context(err, "%s", r->map_path) : n;
 }
 
 int stream_reader_finish(struct stream_reader *r, struct fm_error *err)
 {
-	char hex[65];
+	const void *bytes;
+	size_t size = 1;
 
-	if (reader_drain(r, err) < 0)
-		return -1;
-	if (r->raw_bytes != r->expected.raw_bytes)
-		return fm_fail(err, FM_CORRUPT, "%s holds %llu bytes of state, its manifest says %llu",
-			       r->path, (unsigned long long)r->raw_bytes,
-			       (unsigned long long)r->expected.raw_bytes);
-	if (r->bytes != r->expected.bytes)
-		return fm_fail(err, FM_CORRUPT, "%s has %llu bytes, its manifest says %llu", r->path,
-			       (unsigned long long)r->bytes, (unsigned long long)r->expected.bytes);
-	if (digest_finish(r->digest, hex, err) < 0)
-		return -1;
-	if (strcmp(hex, r->expected.sha256) != 0)
-		return fm_fail(err, FM_CORRUPT, "%s is damaged: its SHA-256 is %.12s…, its manifest says %.12s…",
-			       r->path, hex, r->expected.sha256);
+	while (size > 0)
+		if (xenstream_image_next(r->image, &bytes, &size, err) < 0)
+			return fm_context(err, "%s", r->map_path);
 	return 0;
 }

@@ -1,193 +1,184 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * stream_writer.c - a member's stream on its way to disk.
+ * stream_writer.c - a saved domain on its way to the disk.
  *
- * One zstd frame.  The hash and the size are those of the bytes handed to the
- * kernel, so what finish() returns is what a reader must find.  The first
+ * The page store takes each content of a pfn as it comes, so the ref that the fold wants is the pfn itself.  The first
  * error is kept: a caller that overlooks one cannot finish a stream with a hole.
  */
 #include "config.h"
 
-#include "agent/store/store.h"
+#include "agent/store/stream.h"
 
-#include <errno.h>
-#include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
-#include <zstd.h>
 
-#include "agent/store/digest.h"
+#include "agent/store/skeleton.h"
 #include "common/cleanup.h"
 #include "common/io.h"
 
-#define OUT_SIZE ((size_t)1 << 20) /* shared file systems dislike small writes */
-#define LEVEL 1                    /* the guest may be stopped while we compress */
-
 struct stream_writer {
-	char *path;
-	int fd;
-	ZSTD_CCtx *zstd;
-	struct digest *digest;
-	ZSTD_outBuffer out;
-	uint64_t raw_bytes, bytes;
+	char *map;
+	struct pages_store *store;
+	struct pages_map *parent;
+	struct pages_writer *pages;
+	struct xenstream_fold *fold;
+	struct xenstream_parser *parser;
 	struct fm_error broken; /* code FM_OK while all is well */
 };
 
+char *stream_pages_dir(const char *store, uint32_t job)
+{
+	return fm_format("%s/%u/pages", store, job);
+}
+
 static void writer_free(struct stream_writer *w)
 {
-	if (w->fd >= 0)
-		close(w->fd);
-	ZSTD_freeCCtx(w->zstd);
-	digest_destroy(w->digest);
-	free(w->out.dst);
-	free(w->path);
+	pages_writer_abort(w->pages);
+	xenstream_parser_destroy(w->parser);
+	xenstream_fold_destroy(w->fold);
+	pages_map_close(w->parent);
+	pages_store_close(w->store);
+	free(w->map);
 	free(w);
 }
 
-static int writer_prepare(struct stream_writer *w, const char *path, struct fm_error *err)
+static int keep(void *data, uint64_t pfn, const void *page, uint64_t *ref_r, struct fm_error *err)
 {
-	w->path = strdup(path);
-	w->zstd = ZSTD_createCCtx();
-	w->out.dst = malloc(OUT_SIZE);
-	w->out.size = OUT_SIZE;
-	if (!w->path || !w->zstd || !w->out.dst)
-		return fm_fail(err, FM_FAILED, "%s: out of memory", path);
-	w->digest = digest_create(err);
-	if (!w->digest)
-		return -1;
-	if (ZSTD_isError(ZSTD_CCtx_setParameter(w->zstd, ZSTD_c_compressionLevel, LEVEL)))
-		return fm_fail(err, FM_FAILED, "%s: zstd refuses level %d", path, LEVEL);
-	w->fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	if (w->fd < 0)
-		return fm_fail(err, FM_FAILED, "cannot create %s: %s", path, strerror(errno));
-	return 0;
+	struct stream_writer *w = data;
+
+	*ref_r = pfn;
+	return pages_writer_put(w->pages, &pfn, page, 1, err);
 }
 
-struct stream_writer *stream_writer_create(const char *path, struct fm_error *err)
+/* It only saves time, so none, or a damaged one, is no error. */
+static void open_parent(struct stream_writer *w, const char *path, uint32_t job)
+{
+	struct fm_error ignored;
+
+	if (path)
+		w->parent = pages_map_open(path, job, NULL, &ignored);
+}
+
+static int prepare(struct stream_writer *w, const struct stream_place *at, const struct stream_options *o,
+		   struct fm_error *err)
+{
+	struct pages_writer_options options = { .codec = PAGES_LZ4, .nice = o->nice };
+
+	if (access(at->map, F_OK) == 0)
+		return fm_fail(err, FM_FAILED, "it is there already");
+	w->map = strdup(at->map);
+	w->store = pages_store_open(at->pages, at->job, err);
+	if (!w->map || !w->store)
+		return w->map ? -1 : fm_fail(err, FM_FAILED, "out of memory");
+	open_parent(w, o->parent, at->job);
+	options.parent = w->parent;
+	w->pages = pages_writer_create(w->store, &options, err);
+	if (!w->pages)
+		return -1;
+	w->fold = xenstream_fold_create(&(struct xenstream_keeper){ .keep = keep, .data = w },
+					xenstream_fold_table(PAGES_PFN_END * PAGES_SIZE), err);
+	w->parser = w->fold ? xenstream_parser_create(&xenstream_fold_calls, w->fold, err) : NULL;
+	return w->parser ? 0 : -1;
+}
+
+struct stream_writer *stream_writer_create(const struct stream_place *at, const struct stream_options *o,
+					   struct fm_error *err)
 {
 	struct stream_writer *w = calloc(1, sizeof(*w));
 
 	if (!w) {
-		fm_fail(err, FM_FAILED, "%s: out of memory", path);
+		fm_fail(err, FM_FAILED, "out of memory");
 		return NULL;
 	}
-	w->fd = -1;
-	if (writer_prepare(w, path, err) < 0) {
-		writer_free(w); /* no file to remove: open() is the last step */
-		return NULL;
-	}
-	return w;
+	if (prepare(w, at, o, err) == 0)
+		return w;
+	fm_context(err, "cannot begin %s", at->map);
+	writer_free(w);
+	return NULL;
 }
 
-static int writer_break(struct stream_writer *w, const struct fm_error *why)
+static int writer_break(struct stream_writer *w, struct fm_error *err)
 {
-	w->broken = *why;
+	fm_context(err, "cannot write %s", w->map);
+	w->broken = *err;
 	return -1;
 }
 
-static int writer_flush(struct stream_writer *w, struct fm_error *err)
+static int is_broken(const struct stream_writer *w, struct fm_error *err)
 {
-	if (w->out.pos == 0)
+	if (w->broken.code == FM_OK)
 		return 0;
-	if (digest_add(w->digest, w->out.dst, w->out.pos, err) < 0)
-		return -1;
-	if (fm_write_all(w->fd, w->out.dst, w->out.pos) < 0)
-		return fm_fail(err, FM_FAILED, "cannot write %s (after %llu bytes): %s", w->path,
-			       (unsigned long long)w->bytes, strerror(errno));
-	w->bytes += w->out.pos;
-	w->out.pos = 0;
-	return 0;
-}
-
-/* Feed `in`; with ZSTD_e_end until the frame is closed. */
-static int writer_compress(struct stream_writer *w, ZSTD_inBuffer *in, ZSTD_EndDirective end,
-			   struct fm_error *err)
-{
-	size_t left;
-
-	do {
-		left = ZSTD_compressStream2(w->zstd, &w->out, in, end);
-		if (ZSTD_isError(left))
-			return fm_fail(err, FM_FAILED, "cannot compress %s: %s", w->path,
-				       ZSTD_getErrorName(left));
-		if (w->out.pos == w->out.size && writer_flush(w, err) < 0)
-			return -1;
-	} while (in->pos < in->size || (end == ZSTD_e_end && left > 0));
-	return 0;
+	*err = w->broken;
+	return -1;
 }
 
 int stream_write(struct stream_writer *w, const void *data, size_t size, struct fm_error *err)
 {
-	ZSTD_inBuffer in = { data, size, 0 };
-
-	if (w->broken.code != FM_OK) {
-		*err = w->broken;
+	if (is_broken(w, err) < 0)
 		return -1;
-	}
-	if (writer_compress(w, &in, ZSTD_e_continue, err) < 0)
-		return writer_break(w, err);
-	w->raw_bytes += size;
+	return xenstream_parse(w->parser, data, size, err) < 0 ? writer_break(w, err) : 0;
+}
+
+int stream_writer_check(const struct stream_writer *w, struct fm_error *err)
+{
+	return pages_writer_check(w->pages, err) < 0 ? fm_context(err, "cannot write %s", w->map) : 0;
+}
+
+void stream_writer_pause(struct stream_writer *w)
+{
+	pages_writer_pause(w->pages);
+}
+
+struct pages_progress stream_writer_progress(const struct stream_writer *w)
+{
+	struct pages_progress p;
+
+	pages_writer_progress(w->pages, &p);
+	return p;
+}
+
+/* What went into the page store is what the fold will ask for: else it is not said to be saved. */
+static int check_complete(const struct stream_writer *w, const struct pages_saved *saved, struct fm_error *err)
+{
+	struct xenstream_counts c = xenstream_fold_counts(w->fold);
+
+	if (saved->pages == c.kept)
+		return 0;
+	return fm_fail(err, FM_FAILED, "%llu pages are in the map, %llu in the stream", (unsigned long long)saved->pages,
+		       (unsigned long long)c.kept);
+}
+
+static int finish(struct stream_writer *w, struct stream_saved *saved_r, struct fm_error *err)
+{
+	FM_AUTO_FREE void *skeleton = NULL;
+	struct pages_saved saved;
+	size_t size;
+
+	if (xenstream_parser_finish(w->parser, err) < 0)
+		return -1;
+	skeleton = skeleton_encode(w->fold, &size, err);
+	if (!skeleton || pages_writer_finish(fm_steal_ptr(&w->pages), w->map, skeleton, size, &saved, err) < 0 ||
+	    check_complete(w, &saved, err) < 0)
+		return -1;
+	*saved_r = (struct stream_saved){ .map = saved.map, .count = saved.pages, .pages = saved.progress, .stored = saved.bytes };
 	return 0;
 }
 
-static int writer_sync(struct stream_writer *w, struct fm_error *err)
+int stream_writer_finish(struct stream_writer *w, struct stream_saved *saved_r, struct fm_error *err)
 {
-	FM_AUTO_FREE char *dir = strdup(w->path);
-	char *slash = dir ? strrchr(dir, '/') : NULL;
+	int rc = is_broken(w, err);
 
-	if (!dir)
-		return fm_fail(err, FM_FAILED, "%s: out of memory", w->path);
-	if (fsync(w->fd) < 0)
-		return fm_fail(err, FM_FAILED, "cannot make %s durable: %s", w->path, strerror(errno));
-	/* NFS reports a full disk as late as here. */
-	if (close(fm_steal_fd(&w->fd)) < 0)
-		return fm_fail(err, FM_FAILED, "cannot close %s: %s", w->path, strerror(errno));
-	if (slash)
-		*slash = '\0';
-	return fm_fsync_dir(!slash ? "." : slash == dir ? "/" : dir, err);
-}
-
-static void file_describe(const struct stream_writer *w, struct store_file *file_r)
-{
-	const char *slash = strrchr(w->path, '/');
-
-	memset(file_r, 0, sizeof(*file_r));
-	/* A name that does not fit is caught by the check of the manifest. */
-	strncpy(file_r->name, slash ? slash + 1 : w->path, sizeof(file_r->name) - 1);
-	file_r->bytes = w->bytes;
-	file_r->raw_bytes = w->raw_bytes;
-}
-
-int stream_writer_finish(struct stream_writer *w, struct store_file *file_r, struct fm_error *err)
-{
-	ZSTD_inBuffer none = { NULL, 0, 0 };
-	int rc = 0;
-
-	if (w->broken.code != FM_OK) {
-		*err = w->broken;
-		rc = -1;
+	if (rc == 0 && (rc = finish(w, saved_r, err)) < 0) {
+		fm_context(err, "cannot write %s", w->map);
+		unlink(w->map); /* its name may be there and only its durability in doubt */
 	}
-	if (rc == 0)
-		rc = writer_compress(w, &none, ZSTD_e_end, err);
-	if (rc == 0)
-		rc = writer_flush(w, err);
-	if (rc == 0)
-		rc = writer_sync(w, err);
-	if (rc == 0) {
-		file_describe(w, file_r);
-		rc = digest_finish(w->digest, file_r->sha256, err);
-	}
-	if (rc < 0)
-		unlink(w->path);
 	writer_free(w);
 	return rc;
 }
 
 void stream_writer_abort(struct stream_writer *w)
 {
-	if (!w)
-		return;
-	unlink(w->path);
-	writer_free(w);
+	if (w)
+		writer_free(w);
 }

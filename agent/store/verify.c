@@ -7,18 +7,25 @@
 
 #include "agent/store/folder.h"
 #include "agent/store/manifest.h"
+#include "agent/store/stream.h"
 #include "common/cleanup.h"
 #include "common/io.h"
 
-static int verify_stream(const char *dir, const struct store_file *file, struct fm_error *err)
+struct place {
+	const char *dir; /* the snapshot's */
+	const char *pages;
+	uint32_t job;
+};
+
+static int verify_map(const struct place *at, const struct store_file *file, struct fm_error *err)
 {
-	FM_AUTO_FREE char *path = fm_format("%s/%s", dir, file->name);
+	FM_AUTO_FREE char *path = fm_format("%s/%s", at->dir, file->name);
 	struct stream_reader *reader;
 	int rc;
 
 	if (!path)
 		return fm_fail(err, FM_FAILED, "out of memory");
-	reader = stream_reader_open(path, file, err);
+	reader = stream_reader_open(&(struct stream_place){ path, at->pages, at->job }, file, err);
 	if (!reader)
 		return -1;
 	rc = stream_reader_finish(reader, err);
@@ -26,23 +33,23 @@ static int verify_stream(const char *dir, const struct store_file *file, struct 
 	return rc;
 }
 
-static int verify_member(const char *dir, struct json_object *member, struct fm_error *err)
+static int verify_member(const struct place *at, struct json_object *member, struct fm_error *err)
 {
-	struct store_file stream, held;
+	struct store_file map, held;
 	FM_AUTO_FREE void *data = NULL;
 	size_t size;
 
-	manifest_member_files(member, &stream, &held);
-	if (verify_stream(dir, &stream, err) < 0)
+	manifest_member_files(member, &map, &held);
+	if (verify_map(at, &map, err) < 0)
 		return -1;
-	return *held.name ? store_file_read(dir, &held, STORE_SMALL_MAX, &data, &size, err) : 0;
+	return *held.name ? store_file_read(at->dir, &held, STORE_SMALL_MAX, &data, &size, err) : 0;
 }
 
-static struct json_object *verdict(const char *dir, struct json_object *member, bool *ok)
+static struct json_object *verdict(const struct place *at, struct json_object *member, bool *ok)
 {
 	struct json_object *o = json_object_new_object();
 	struct fm_error err = { 0 };
-	bool good = verify_member(dir, member, &err) == 0;
+	bool good = verify_member(at, member, &err) == 0;
 
 	fm_json_set_int(o, "rank", fm_json_int_or(member, "rank", -1));
 	fm_json_set_string(o, "node", fm_json_string_or(member, "node", ""));
@@ -66,7 +73,7 @@ int store_verify(const char *store, struct fm_snapshot_id *id, struct json_objec
 {
 	FM_AUTO_JSON struct json_object *manifest = store_manifest(store, id, err);
 	struct json_object *result, *verdicts, *members;
-	FM_AUTO_FREE char *dir = NULL;
+	FM_AUTO_FREE char *dir = NULL, *pages = NULL;
 	struct timespec start;
 	char name[24];
 	bool ok = true;
@@ -74,14 +81,16 @@ int store_verify(const char *store, struct fm_snapshot_id *id, struct json_objec
 	if (!manifest)
 		return -1;
 	dir = store_snapshot_dir(store, id);
-	if (!dir)
+	pages = stream_pages_dir(store, id->job);
+	if (!dir || !pages)
 		return fm_fail(err, FM_FAILED, "out of memory");
 	clock_gettime(CLOCK_MONOTONIC, &start);
 	result = json_object_new_object();
 	verdicts = json_object_new_array();
 	members = manifest_get(manifest, "members");
 	for (size_t i = 0; i < json_object_array_length(members); i++)
-		json_object_array_add(verdicts, verdict(dir, json_object_array_get_idx(members, i), &ok));
+		json_object_array_add(verdicts, verdict(&(struct place){ dir, pages, id->job },
+							json_object_array_get_idx(members, i), &ok));
 	fm_snapshot_id_format(id, name);
 	fm_json_set_string(result, "snapshot", name);
 	fm_json_set_bool(result, "ok", ok);

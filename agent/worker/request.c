@@ -136,11 +136,15 @@ static int parse_create(struct request *r, struct json_object *root, struct fm_e
 
 static int parse_stream(struct request *r, struct json_object *root, struct fm_error *err)
 {
-	int64_t raw_bytes;
+	int64_t raw_bytes, job;
 
-	if (absolute(root, "stream", &r->stream, err) < 0)
+	if (absolute(root, "map", &r->at.map, err) < 0 || absolute(root, "pages", &r->at.pages, err) < 0 ||
+	    fm_json_int(root, "job", 1, UINT32_MAX, &job, err) < 0)
 		return -1;
+	r->at.job = (uint32_t)job;
 	if (r->op == OP_SAVE) {
+		if (fm_json_string_or(root, "parent", NULL) && absolute(root, "parent", &r->parent, err) < 0)
+			return -1;
 		r->hold_max_ms = fm_json_int_or(root, "hold_max_ms", REQUEST_HOLD_MAX_MS);
 		r->stop_max_ms = fm_json_int_or(root, "stop_max_ms", REQUEST_STOP_MAX_MS);
 		r->buffer_bytes = fm_json_int_or(root, "buffer_mib", 0) << 20;
@@ -155,7 +159,6 @@ static int parse_stream(struct request *r, struct json_object *root, struct fm_e
 	if (strlen(r->sha256) != 64 || strspn(r->sha256, "0123456789abcdef") != 64)
 		return fm_fail(err, FM_USAGE, "\"sha256\" is not 64 hexadecimal digits");
 	r->raw_bytes = (uint64_t)raw_bytes;
-	r->bytes = (uint64_t)fm_json_int_or(root, "bytes", 0);
 	return 0;
 }
 

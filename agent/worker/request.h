@@ -7,6 +7,7 @@
 #define FM_WORKER_REQUEST_H
 
 #include "agent/hypervisor/hypervisor.h"
+#include "agent/store/stream.h"
 #include "common/json.h"
 
 enum request_op { OP_CREATE, OP_SAVE, OP_RESTORE, OP_DESTROY, OP_RESUME, OP_LIST, OP_WATCH };
@@ -16,10 +17,10 @@ struct request {
 	const char *driver;
 	const char *rundir;
 	const char *log_level; /* NULL: warning */
-	const char *stream;    /* save, restore: absolute path */
-	const char *sha256;    /* restore */
-	uint64_t bytes;        /* restore: of the file; 0: not said */
-	uint64_t raw_bytes;    /* restore */
+	struct stream_place at; /* save, restore: absolute paths */
+	const char *parent;    /* save: a map to look at first; may be NULL */
+	const char *sha256;    /* restore: of the map */
+	uint64_t raw_bytes;    /* restore: of the state */
 	int64_t hold_max_ms;   /* save: from armed to the order to cut */
 	int64_t stop_max_ms;   /* save: from cut to the order to release */
 	int64_t buffer_bytes;  /* save: memory between guest and store; 0: as the host has */

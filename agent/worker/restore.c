@@ -6,12 +6,9 @@
  */
 #include "config.h"
 
-#include <errno.h>
 #include <stdio.h>
-#include <string.h>
-#include <sys/stat.h>
 
-#include "agent/store/store.h"
+#include "agent/store/stream.h"
 #include "agent/worker/feed.h"
 #include "agent/worker/operations.h"
 #include "common/log.h"
@@ -45,17 +42,10 @@ static bool source_stop(void *data)
 static int open_stream(struct restore *r, struct fm_error *err)
 {
 	const struct request *q = r->worker->request;
-	struct store_file expected = { .bytes = q->bytes, .raw_bytes = q->raw_bytes };
-	struct stat st;
+	struct store_file expected = { .raw_bytes = q->raw_bytes };
 
 	snprintf(expected.sha256, sizeof(expected.sha256), "%s", q->sha256);
-	if (!expected.bytes) { /* not said: then the hash alone decides */
-		if (stat(q->stream, &st) < 0)
-			return fm_fail(err, errno == ENOENT ? FM_CORRUPT : FM_FAILED, "%s: %s", q->stream,
-				       strerror(errno));
-		expected.bytes = (uint64_t)st.st_size;
-	}
-	r->reader = stream_reader_open(q->stream, &expected, err);
+	r->reader = stream_reader_open(&q->at, &expected, err);
 	return r->reader ? 0 : -1;
 }
 

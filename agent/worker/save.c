@@ -14,7 +14,7 @@
 #include <stdatomic.h>
 #include <sys/resource.h>
 
-#include "agent/store/store.h"
+#include "agent/store/stream.h"
 #include "agent/worker/operations.h"
 #include "agent/worker/pump.h"
 #include "common/cleanup.h"
@@ -31,6 +31,7 @@ enum phase {
 
 /* What a store is expected to take at least: 32 MB/s. */
 #define STOP_COPY_BYTES_PER_MS 32000
+#define SWEEP_MS 100
 
 struct save {
 	struct worker *worker;
@@ -97,6 +98,12 @@ static void on_armed(bool live, uint64_t raw_bytes, void *data)
 	control_event(s->worker->control, "armed", fields);
 }
 
+static void rest(struct save *s)
+{
+	pump_pause(s->pump, true);
+	stream_writer_pause(s->writer);
+}
+
 static enum save_verdict on_hold(int timeout_ms, void *data)
 {
 	struct save *s = data;
@@ -107,12 +114,12 @@ static enum save_verdict on_hold(int timeout_ms, void *data)
 		timeout_ms = left > 0 ? (int)left : 0;
 	command = control_wait(s->worker->control, timeout_ms, pump_done_fd(s->pump));
 	if (command == COMMAND_FREEZE && s->phase == PHASE_WAIT) {
-		pump_pause(s->pump, true); /* until the job goes on, the guest may need the processor that compressing takes */
+		rest(s); /* until the job goes on, the guest may need the processor that compressing takes */
 		return SAVE_FREEZE;
 	}
 	if (command == COMMAND_CUT && s->phase == PHASE_WAIT) {
 		s->stop_deadline_ms = control_now_ms() + s->stop_max_ms;
-		pump_pause(s->pump, true); /* also where nothing was frozen before */
+		rest(s); /* also where nothing was frozen before */
 		s->phase = PHASE_STOP;
 		return SAVE_CUT;
 	}
@@ -122,6 +129,8 @@ static enum save_verdict on_hold(int timeout_ms, void *data)
 	}
 	if (command != COMMAND_NONE)
 		return unexpected(s, command);
+	if (stream_writer_check(s->writer, &s->why) < 0)
+		return SAVE_ABORT;
 	if (control_now_ms() < s->deadline_ms)
 		return SAVE_HOLD;
 	fm_fail(&s->why, FM_TIMEOUT, "held for %lld ms and no order to cut came",
@@ -184,7 +193,7 @@ static void on_released(double stopped_ms, double blackout_ms, void *data)
 }
 
 /* The guest runs; the rest of the stream goes to the disk. 0, 1: ended on request, -1. */
-static int make_durable(struct save *s, struct store_file *file_r, struct fm_error *err)
+static int make_durable(struct save *s, struct stream_saved *saved_r, struct fm_error *err)
 {
 	enum command command;
 
@@ -196,17 +205,22 @@ static int make_durable(struct save *s, struct store_file *file_r, struct fm_err
 	}
 	if (pump_finish(s->pump, err) < 0)
 		return -1;
-	return stream_writer_finish(fm_steal_ptr(&s->writer), file_r, err);
+	return stream_writer_finish(fm_steal_ptr(&s->writer), saved_r, err);
 }
 
-static void tell_saved(struct save *s, const struct store_file *file)
+static void tell_saved(struct save *s, const struct stream_saved *saved)
 {
 	struct json_object *fields = json_object_new_object();
 
 	if (fields) {
-		fm_json_set_int(fields, "bytes", (int64_t)file->bytes);
-		fm_json_set_int(fields, "raw_bytes", (int64_t)file->raw_bytes);
-		fm_json_set_string(fields, "sha256", file->sha256);
+		fm_json_set_int(fields, "bytes", (int64_t)saved->map.bytes);
+		fm_json_set_int(fields, "raw_bytes", (int64_t)saved->map.raw_bytes);
+		fm_json_set_string(fields, "sha256", saved->map.sha256);
+		fm_json_set_int(fields, "stored_bytes", (int64_t)saved->stored);
+		fm_json_set_int(fields, "pages", (int64_t)saved->count);
+		fm_json_set_int(fields, "zero_pages", (int64_t)saved->pages.zero);
+		fm_json_set_int(fields, "known_pages", (int64_t)saved->pages.known);
+		fm_json_set_int(fields, "stored_pages", (int64_t)saved->pages.stored);
 	}
 	control_event(s->worker->control, "saved", fields);
 }
@@ -253,24 +267,43 @@ static int ended(struct save *s, int result, struct fm_error *err)
 	return fm_fail(err, cause.code, "cannot save domain %s: %.330s (%.330s)", name, cause.text, driver.text);
 }
 
+/* While packs are swept no writer may begin: that does not take long. */
+static struct stream_writer *open_writer(struct worker *w, struct fm_error *err)
+{
+	const struct stream_options options = { .parent = w->request->parent, .nice = PUMP_NICE };
+	int64_t until = control_now_ms() + w->request->hold_max_ms;
+	struct stream_writer *writer;
+	enum command command;
+
+	while (!(writer = stream_writer_create(&w->request->at, &options, err)) && err->code == FM_BUSY &&
+	       control_now_ms() < until) {
+		command = control_wait(w->control, SWEEP_MS, -1);
+		if (command != COMMAND_NONE) {
+			fm_fail(err, FM_FAILED, "%s", command == COMMAND_ABORT ? "told to give up" : w->control->why);
+			break;
+		}
+	}
+	return writer;
+}
+
 int operation_save(struct worker *w, struct fm_error *err)
 {
 	struct save s = { .worker = w, .deadline_ms = INT64_MAX / 2 };
 	const struct save_calls calls = { on_armed, on_hold, on_frozen, on_cut, on_released, on_stuck, &s };
 	size_t limit = w->request->buffer_bytes ? (size_t)w->request->buffer_bytes : pump_default_limit();
-	struct store_file file = { 0 };
+	struct stream_saved saved = { 0 };
 	int r = -1;
 
-	s.writer = stream_writer_create(w->request->stream, err);
+	s.writer = open_writer(w, err);
 	if (!s.writer)
 		return -1;
 	s.pump = pump_start(limit, &(struct pump_sink){ sink, give_up, &s }, err);
 	if (s.pump)
 		r = w->ops->save(w->hv, w->request->domain.name, pump_fd(s.pump), &calls, err);
 	if (r == 0)
-		r = make_durable(&s, &file, err);
+		r = make_durable(&s, &saved, err);
 	if (r == 0)
-		tell_saved(&s, &file);
+		tell_saved(&s, &saved);
 	else
 		r = ended(&s, r, err);
 	pump_destroy(s.pump);

@@ -32,6 +32,7 @@ int cli_list(struct cli *cli, struct fm_error *err);
 int cli_show(struct cli *cli, struct fm_error *err);
 int cli_create(struct cli *cli, struct fm_error *err);
 int cli_rm(struct cli *cli, struct fm_error *err);
+int cli_export(struct cli *cli, struct fm_error *err);
 int cli_verify(struct cli *cli, struct fm_error *err);
 int cli_status(struct cli *cli, struct fm_error *err);
 

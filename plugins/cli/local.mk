@@ -3,14 +3,14 @@
 bin_PROGRAMS += fermata
 fermata_SOURCES = \
 	plugins/cli/main.c plugins/cli/cli.h \
-	plugins/cli/create.c plugins/cli/list.c plugins/cli/rm.c plugins/cli/show.c \
+	plugins/cli/create.c plugins/cli/export.c plugins/cli/list.c plugins/cli/rm.c plugins/cli/show.c \
 	plugins/cli/status.c plugins/cli/verify.c \
 	plugins/cli/print.c plugins/cli/print.h \
 	plugins/cli/table.c plugins/cli/table.h \
 	plugins/cli/text.c plugins/cli/text.h
 fermata_CFLAGS = $(AM_CFLAGS) $(FM_PIE_CFLAGS) $(JSON_CFLAGS) $(SMARTCOLS_CFLAGS) -pthread
 fermata_LDFLAGS = $(AM_LDFLAGS) $(FM_PIE_LDFLAGS) -pthread
-fermata_LDADD = libfermata.la $(JSON_LIBS) $(SMARTCOLS_LIBS)
+fermata_LDADD = libfm_store.la libfermata.la $(JSON_LIBS) $(SMARTCOLS_LIBS)
 
 # The command against a fake agent with canned answers.
 dist_check_SCRIPTS += tests/cli/cli_test

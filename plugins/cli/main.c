@@ -50,6 +50,8 @@ static const struct command {
 	{ "rm", "JOB.N...", "remove snapshots", 1, 1000, COMMON | BIT(OPT_TIMEOUT), cli_rm },
 	{ "verify", "JOB[.N]", "read a whole snapshot and say what is damaged", 1, 1, COMMON | BIT(OPT_TIMEOUT),
 	  cli_verify },
+	{ "export", "JOB.N RANK FILE", "write a member's domain as a file for `xl restore` (root, where the store is; - is stdout)",
+	  3, 3, BIT(OPT_JSON) | BIT(OPT_CONFIG) | BIT(OPT_HELP), cli_export },
 	{ "status", "[NODE...]", "the agents and the jobs they look after", 0, 1000, COMMON, cli_status },
 };
 
@@ -82,7 +84,7 @@ static void print_help(const struct command *command)
 	printf("usage: fermata COMMAND [OPTION...] [OPERAND...]\n\n"
 	       "Freeze a whole parallel job at one instant, look at what is kept, and remove it.\n\nCommands:\n");
 	for (size_t i = 0; i < COUNT(commands); i++)
-		printf("  %-7s %-11s %s\n", commands[i].name, commands[i].operands, commands[i].help);
+		printf("  %-7s %-15s %s\n", commands[i].name, commands[i].operands, commands[i].help);
 	print_options(GLOBAL);
 	printf("\n`fermata COMMAND --help` has the command's options.\n"
 	       "A job is its number (1234), a snapshot has a dot (1234.3).\n");

@@ -74,7 +74,7 @@ def answer(method, path, body):
         return 200, {"snapshot": "7.1", "ok": True, "members": [{"rank": 0, "node": "n1", "ok": True}], "seconds": 0.25}
     if path == "/v1/snapshots/7.2/verify":
         return 200, {"ok": False, "seconds": 0.25, "members": [
-            {"rank": 0, "node": "n1", "ok": True}, {"rank": 1, "node": "n2", "ok": False, "error": "member-1.zst is damaged"}]}
+            {"rank": 0, "node": "n1", "ok": True}, {"rank": 1, "node": "n2", "ok": False, "error": "member-1.map is damaged"}]}
     if path in ("/v1/snapshots/12", "/v1/snapshots/7.1"):
         return 200, snapshot("12.2" if path.endswith("12") else "7.1")
     if path.startswith("/v1/snapshots/") and method == "DELETE":

@@ -54,7 +54,7 @@ def lease():
             why = c.fails(21, 1)
             assert "GateMax" in why or "no answer" in why, why
             before = c.files(21)
-            assert all(not f.endswith(".zst") or f.replace("member-", "").count("/") == 2 for f in before)
+            assert all(not f.endswith(".map") or f.replace("member-", "").count("/") == 2 for f in before)
             c.all_run(21, NODES)
             unharmed(c, 21, before)
 

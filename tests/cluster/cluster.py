@@ -302,11 +302,11 @@ class Cluster:
             wait_for("%s on n%d running" % (name, i), lambda: self.node(i).state(name) == "running", 20)
 
     def files(self, job):
-        """What the store holds of a job's snapshots, without the numbers' empty folders."""
+        """What the store holds of a job's snapshots, without the numbers' empty folders and the pages they share."""
         out = []
         for root, _, names in os.walk(os.path.join(self.store, str(job))):
             out += [os.path.relpath(os.path.join(root, n), self.store) for n in names]
-        return sorted(n for n in out if not n.endswith("/script"))
+        return sorted(n for n in out if not n.endswith("/script") and "/pages/" not in n)
 
 
 def _free_port(address):

@@ -173,6 +173,41 @@ def lead_killed():
 
 
 @test
+def export():
+    """a member as a stream: to a file or a pipe, whole or not at all; no privilege, no member, no room: a reason"""
+    with Cluster(2) as c:
+        conf = c.node(1).conf
+        c.put(57, [1, 2])
+        Run(conf, "create", "57").exits(0)
+        path = os.path.join(c.dir, "x.save")
+        r = Run(conf, "export", "57.1", "1", path, "--json", uid=0).json()
+        assert r == {"snapshot": "57.1", "rank": 1, "file": path, "bytes": os.path.getsize(path)}, r
+        with open(path, "rb") as f:
+            data = f.read()
+        assert data.startswith(b"Xen saved domain, xl format\n") and os.stat(path).st_mode & 0o777 == 0o600
+        piped = subprocess.run([FERMATA, "export", "57", "1", "-", "--config", conf], stdout=subprocess.PIPE, check=True).stdout
+        assert piped == data
+        assert "File exists" in Run(conf, "export", "57.1", "1", path, uid=0).exits(1).err
+        assert c.store in Run(conf, "export", "57.1", "1", path + "2").exits(4).err
+        assert "member 2" in Run(conf, "export", "57.1", "2", path + "2", uid=0).exits(3).err
+        assert "57.2" in Run(conf, "export", "57.2", "1", path + "2", uid=0).exits(3).err
+        assert "rank" in Run(conf, "export", "57.1", "one", path + "2", uid=0).exits(2).err
+        with open("/dev/full", "wb") as full:
+            r = subprocess.run([FERMATA, "export", "57.1", "1", "-", "--config", conf], stdout=full, stderr=subprocess.PIPE, text=True)
+        assert r.returncode == 1 and "No space left" in r.stderr, r
+        packs = os.path.join(c.store, "57", "pages")
+        for name in os.listdir(packs):
+            if name.endswith(".pack"):
+                with open(os.path.join(packs, name), "r+b") as f:
+                    f.seek(os.path.getsize(f.name) // 3)
+                    byte = f.read(1)[0]
+                    f.seek(-1, 1)
+                    f.write(bytes([byte ^ 1]))
+        assert "pack" in Run(conf, "export", "57.1", "1", path + "2", uid=0).exits(5).err
+        assert not os.path.exists(path + "2")
+
+
+@test
 def damage():
     """a damaged stream, a missing file, a damaged manifest: verify names it, exit 5"""
     with Cluster(2) as c:
@@ -180,16 +215,16 @@ def damage():
         c.put(56, [1, 2])
         for _ in range(3):
             Run(conf, "create", "56").exits(0)
-        path = os.path.join(c.store, "56", "1", "member-1.zst")
+        path = os.path.join(c.store, "56", "1", "member-1.map")
         with open(path, "r+b") as f:
             f.seek(os.path.getsize(path) // 2)
             byte = f.read(1)[0]
             f.seek(-1, 1)
             f.write(bytes([byte ^ 1]))
         r = Run(conf, "verify", "56.1").exits(5)
-        assert "member-1.zst" in r.out and "1 of 2 members" in r.err, (r.out, r.err)
+        assert "member-1.map" in r.out and "1 of 2 members" in r.err, (r.out, r.err)
         assert [m["ok"] for m in json.loads(Run(conf, "verify", "56.1", "--json").exits(5).out)["members"]] == [True, False]
-        os.unlink(os.path.join(c.store, "56", "2", "member-0.zst"))
+        os.unlink(os.path.join(c.store, "56", "2", "member-0.map"))
         r = Run(conf, "verify", "56.2").exits(5)
         assert "missing" in r.out, r.out
         manifest = os.path.join(c.store, "56", "3", "manifest.json")

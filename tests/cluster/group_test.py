@@ -42,7 +42,7 @@ def whole():
         s = c.ended(first, 3)
         assert s["state"] == "whole" and len(s["members"]) == 3, s
         assert [m["node"] for m in s["members"]] == ["n1", "n2", "n3"]
-        assert c.files(8) == ["8/1/manifest.json", "8/1/member-0.zst", "8/1/member-1.zst", "8/1/member-2.zst"], c.files(8)
+        assert c.files(8) == ["8/1/manifest.json", "8/1/member-0.map", "8/1/member-1.map", "8/1/member-2.map"], c.files(8)
         assert c.snapshot(8, 1)["snapshot"] == "8.2"
         ids = [x["snapshot"] for x in c.node(1).call("GET", "/v1/snapshots?job=8", uid=USER)["snapshots"]]
         assert ids == ["8.1", "8.2"], ids

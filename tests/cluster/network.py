@@ -17,10 +17,10 @@ import subprocess
 
 from cluster import Cluster, wait_for
 
+os.environ.setdefault("FERMATA", os.path.abspath("fermata"))
 os.environ.setdefault("SIM_GUEST", os.path.abspath("tests/cluster/sim_guest"))
 
 MESSAGE, MARKER = 0x88b6, 0x88b5
-_BLOCK = 64 << 10
 
 
 class NotConserved(AssertionError):
@@ -102,7 +102,7 @@ class Network(Cluster):
         """The guest's memory in a snapshot, and the held messages: {0: out, 1: in}: [(from, to, number)]."""
         job, n = snapshot.split(".")
         path = os.path.join(self.store, job, n, "member-%d" % rank)
-        return _stream_memory(path + ".zst"), _held(path + ".held")
+        return _stream_memory(self.node(1).conf, snapshot, rank), _held(path + ".held")
 
     def conserved(self, snapshot, members):
         """For each ordered pair: what was sent and not received is held, each once, in order."""
@@ -123,17 +123,18 @@ class Network(Cluster):
         return held_frames
 
 
-def _stream_memory(path):
-    data = subprocess.run(["zstd", "-dcq", path], check=True, stdout=subprocess.PIPE).stdout
-    magic = b"fermata sim domain 1\n"
-    assert data.startswith(magic), path
-    at = len(magic)
-    size, = struct.unpack_from("<I", data, at)
-    domain = json.loads(data[at + 4:at + 4 + size])
-    at += 4 + size + domain["memory_kib"] * 1024 // _BLOCK * (8 + _BLOCK) + 16
-    size, = struct.unpack_from("<I", data, at)
-    assert at + 4 + size == len(data), path
-    return json.loads(data[at + 4:])
+def _stream_memory(conf, snapshot, rank):
+    """What is kept of a member, exported as a stream; in its HVM_CONTEXT the memory of the guest's process."""
+    data = subprocess.run([os.environ["FERMATA"], "export", snapshot, str(rank), "-", "--config", conf], check=True,
+                          stdout=subprocess.PIPE).stdout
+    more, = struct.unpack_from("<I", data, 44)
+    at = 48 + more + 16 + 8 + 40  # agent/xenstream/format.h: xl's header, libxl's, LIBXC_CONTEXT, libxc's headers
+    while True:
+        kind, size = struct.unpack_from("<II", data, at)
+        if kind == 9:
+            return json.loads(data[at + 16:at + 8 + size])
+        assert kind != 0, "%s.%d has no HVM_CONTEXT" % (snapshot, rank)
+        at += 8 + (size + 7) // 8 * 8
 
 
 def _held(path):

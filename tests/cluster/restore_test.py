@@ -141,7 +141,7 @@ def damaged():
         c.put(43, [1, 2])
         c.snapshot(43, 1)
         c.delete(43, [1, 2])
-        path = os.path.join(c.store, "43", "1", "member-1.zst")
+        path = os.path.join(c.store, "43", "1", "member-1.map")
         with open(path, "r+b") as f:
             f.seek(os.path.getsize(path) // 2)
             b = f.read(1)

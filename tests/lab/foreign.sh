@@ -4,7 +4,7 @@
 # stream on a host that knows nothing of it.
 
 # The worker that saves on a host; there is one more, which watches.
-save_worker() { on "$1" "for p in \$(pidof fermata-worker); do ls -l /proc/\$p/fd | grep -q 'member-.*zst' && echo \$p; done; true" | grep .; }
+save_worker() { on "$1" "for p in \$(pidof fermata-worker); do ls -l /proc/\$p/fd | grep -q '/pages/lock' && echo \$p; done; true" | grep .; }
 worker_saves() { save_worker "$1" >/dev/null; }
 signal_worker() { local p; p=$(save_worker "$1") && on "$1" "kill -$2 $p"; } # HOST SIGNAL
 armed_on() { on "$1" "grep -q 'snapshot=$job\.$2 worker says armed' /var/log/fermatad.log"; } # HOST N
@@ -57,12 +57,12 @@ killed_while_suspended() { # N
 plain_restore() {
 	local dir=$shared/fermata/store/${1%.*}/${1#*.} ip name=fm-${1%.*}-0
 	ip=$(jq -r '.guest.nodes[0].ip' "$dir/manifest.json")
-	need "xl restore takes it" on n3 "zstd -qdc /shared/fermata/store/${1%.*}/${1#*.}/member-0.zst | xl restore -e /dev/stdin" || return
+	need "xl restore takes it" on n3 "fermata export $1 0 /tmp/plain.save && xl restore -e /tmp/plain.save" || return
 	need "its runner answers" until_true 30 "the runner at $ip" on n3 "(echo > /dev/tcp/$ip/7777) 2>/dev/null"
 	local r=$?
 	need "its job sends" on n3 "c=/sys/class/net/vif\$(xl domid $name).0/statistics/rx_packets; a=\$(cat \$c)
 		for i in \$(seq 100); do [ \$(cat \$c) -gt \$((a + 20)) ] && exit; sleep 0.1; done; xl list; exit 1" || r=1
-	on n3 xl destroy "$name"
+	on n3 "xl destroy $name; rm /tmp/plain.save"
 	return $r
 }
 

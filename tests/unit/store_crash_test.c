@@ -167,7 +167,7 @@ static char *furnished(void)
 	assert_ok(fixture_snapshot(store, 5, 2, &id, &err), err);
 	assert_ok(fixture_snapshot(store, 5, 2, &id, &err), err);
 	assert_ok(store_begin(store, 5, &id, &err), err);
-	FM_AUTO_FREE char *half = fm_format("%s/5/3/member-0.zst", store);
+	FM_AUTO_FREE char *half = fm_format("%s/5/3/member-0.map", store);
 	assert_ok(fm_file_write(half, 0600, "half", 4, &err), err);
 	return store;
 }

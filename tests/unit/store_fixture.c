@@ -10,6 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "agent/store/stream.h"
+#include "agent/xenstream/writer.h"
 #include "common/cleanup.h"
 #include "common/io.h"
 
@@ -45,6 +47,38 @@ unsigned char *fixture_state(size_t size, unsigned seed)
 	return data;
 }
 
+static void add_all(struct sample *s, const char *letters)
+{
+	for (; *letters; letters++)
+		assert_true(sample_add(s, *letters));
+}
+
+void fixture_stream(struct sample *s, size_t pages, unsigned seed)
+{
+	FM_AUTO_FREE unsigned char *data = fixture_state(pages * PAGES_SIZE, seed);
+	const size_t most = XENSTREAM_BATCH_USUAL;
+
+	sample_xl(s, "{\"fixture\":true}");
+	sample_libxl(s);
+	add_all(s, "L3cs");
+	for (size_t at = 0; at < pages; at += most) {
+		size_t n = pages - at < most ? pages - at : most;
+		unsigned char header[XENSTREAM_BATCH_HEADER];
+
+		sample_mark(s, "PAGE_DATA", sizeof(header));
+		xenstream_batch_header(header, n, n);
+		sample_bytes(s, header, sizeof(header));
+		for (size_t i = 0; i < n; i++) {
+			unsigned char entry[8];
+
+			xenstream_put_le64(entry, xenstream_entry(at + i, XENSTREAM_NOTAB));
+			sample_bytes(s, entry, sizeof(entry));
+		}
+		sample_bytes(s, data + at * PAGES_SIZE, n * PAGES_SIZE);
+	}
+	add_all(s, "txheE");
+}
+
 static struct json_object *file_json(const struct store_file *file)
 {
 	struct json_object *o = json_object_new_object();
@@ -56,17 +90,28 @@ static struct json_object *file_json(const struct store_file *file)
 	return o;
 }
 
-static struct json_object *member_json(unsigned rank, const struct store_file *stream,
+static struct json_object *at(struct json_object *o, const char *key)
+{
+	struct json_object *v = NULL;
+
+	json_object_object_get_ex(o, key, &v);
+	return v;
+}
+
+static struct json_object *member_json(unsigned rank, const struct store_file *map,
 				       const struct store_file *held)
 {
 	struct json_object *o = json_object_new_object(), *h;
 	FM_AUTO_FREE char *node = fm_format("n%u", rank + 1);
+	static const char *const counts[] = { "stored_bytes", "pages", "zero_pages", "known_pages", "stored_pages" };
 
 	fm_json_set_int(o, "rank", rank);
 	fm_json_set_string(o, "node", node);
 	fm_json_set_string(o, "type", "pvh");
 	fm_json_set_bool(o, "live", true);
-	json_object_object_add(o, "stream", file_json(stream));
+	json_object_object_add(o, "map", file_json(map));
+	for (size_t i = 0; i < sizeof(counts) / sizeof(*counts); i++)
+		fm_json_set_int(at(o, "map"), counts[i], 9);
 	if (held) {
 		h = file_json(held);
 		fm_json_set_int(h, "frames", 3);
@@ -78,7 +123,7 @@ static struct json_object *member_json(unsigned rank, const struct store_file *s
 }
 
 static const char constant[] =
-	"{\"version\":1,\"snapshot\":\"%u.%u\",\"created\":\"2026-11-22T18:00:00.25Z\",\"comment\":\"a/b \\\"c\\\" \xc3\xa9\","
+	"{\"version\":2,\"snapshot\":\"%u.%u\",\"created\":\"2026-11-22T18:00:00.25Z\",\"comment\":\"a/b \\\"c\\\" \xc3\xa9\","
 	"\"job\":{\"scheduler\":\"slurm\",\"job\":%u,\"name\":\"heat\",\"uid\":1000,\"gid\":1000,\"gids\":[1000,27],"
 	"\"user\":\"alice\",\"home\":\"/home/alice\",\"image\":\"mpi\",\"memory_mib\":96,\"vcpus\":1,\"interval_s\":1800,"
 	"\"keep\":2,\"nodes\":[]},"
@@ -87,16 +132,8 @@ static const char constant[] =
 	"\"cut\":{\"stop_ms\":61.5,\"skew_ms\":0.1,\"create_ms\":4200,\"flush_bound_ms\":20,\"gate\":\"bpf\"},"
 	"\"notes\":[\"live\"]}";
 
-static struct json_object *at(struct json_object *o, const char *key)
-{
-	struct json_object *v = NULL;
-
-	json_object_object_get_ex(o, key, &v);
-	return v;
-}
-
 struct json_object *fixture_manifest(const struct fm_snapshot_id *id, unsigned members,
-				     const struct store_file *streams, const struct store_file *held)
+				     const struct store_file *maps, const struct store_file *held)
 {
 	FM_AUTO_FREE char *text = fm_format(constant, id->job, id->n, id->job);
 	struct json_object *o, *guest;
@@ -116,27 +153,37 @@ struct json_object *fixture_manifest(const struct fm_snapshot_id *id, unsigned m
 		fm_json_set_string(guest, "ip", ip);
 		fm_json_set_string(guest, "mac", mac);
 		json_object_array_add(at(at(o, "guest"), "nodes"), guest);
-		json_object_array_add(at(o, "members"), member_json(i, &streams[i], held ? &held[i] : NULL));
+		json_object_array_add(at(o, "members"), member_json(i, &maps[i], held ? &held[i] : NULL));
 	}
 	return o;
 }
 
-static int write_member(const char *dir, unsigned rank, struct store_file *stream_r,
+static int write_member(const char *store, const struct fm_snapshot_id *id, unsigned rank, struct store_file *map_r,
 			struct store_file *held_r, struct fm_error *err)
 {
-	FM_AUTO_FREE char *path = fm_format("%s/member-%u.zst", dir, rank);
+	FM_AUTO_FREE char *dir = store_snapshot_dir(store, id);
+	FM_AUTO_FREE char *pages = stream_pages_dir(store, id->job);
+	FM_AUTO_FREE char *path = fm_format("%s/member-%u.map", dir, rank);
 	FM_AUTO_FREE char *name = fm_format("member-%u.held", rank);
-	FM_AUTO_FREE unsigned char *state = fixture_state(300000, rank);
-	struct stream_writer *w = stream_writer_create(path, err);
+	FM_AUTO_FREE unsigned char *state = fixture_state(2000, rank);
+	struct stream_writer *w = stream_writer_create(&(struct stream_place){ path, pages, id->job },
+						       &(struct stream_options){ 0 }, err);
+	struct stream_saved saved;
+	struct sample s = { 0 };
+	int rc;
 
 	if (!w)
 		return -1;
-	if (stream_write(w, state, 300000, err) < 0) {
+	fixture_stream(&s, 70, 10 * id->n + rank);
+	rc = stream_write(w, s.data, s.size, err);
+	sample_dispose(&s);
+	if (rc < 0) {
 		stream_writer_abort(w);
 		return -1;
 	}
-	if (stream_writer_finish(w, stream_r, err) < 0)
+	if (stream_writer_finish(w, &saved, err) < 0)
 		return -1;
+	*map_r = saved.map;
 	return store_file_write(dir, name, state, 1000 + rank, held_r, err);
 }
 
@@ -144,17 +191,15 @@ int fixture_snapshot(const char *store, uint32_t job, unsigned members, struct f
 		     struct fm_error *err)
 {
 	FM_AUTO_JSON struct json_object *manifest = NULL;
-	struct store_file streams[8], held[8];
-	FM_AUTO_FREE char *dir = NULL;
+	struct store_file maps[8], held[8];
 
 	assert_in_range(members, 1, 8);
 	if (store_begin(store, job, id_r, err) < 0)
 		return -1;
-	dir = store_snapshot_dir(store, id_r);
 	for (unsigned i = 0; i < members; i++)
-		if (write_member(dir, i, &streams[i], &held[i], err) < 0)
+		if (write_member(store, id_r, i, &maps[i], &held[i], err) < 0)
 			return -1;
-	manifest = fixture_manifest(id_r, members, streams, held);
+	manifest = fixture_manifest(id_r, members, maps, held);
 	return store_commit(store, id_r, manifest, err);
 }
 

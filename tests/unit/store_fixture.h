@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "agent/store/store.h"
+#include "tests/unit/xenstream_sample.h"
 
 /* A new empty folder below $TMPDIR; fixture_remove() takes it away. Caller frees. */
 char *fixture_store(void);
@@ -19,11 +20,14 @@ void fixture_remove(char *store);
 /* Bytes that compress somewhat, the same for the same seed. Caller frees. */
 unsigned char *fixture_state(size_t size, unsigned seed);
 
+/* A PVH domain's stream of so many pages (pfn 0 …), fixture_state() in them. s is zeroed before; dispose of it. */
+void fixture_stream(struct sample *s, size_t pages, unsigned seed);
+
 /* A valid manifest of `members` members with these files; held may be NULL. */
 struct json_object *fixture_manifest(const struct fm_snapshot_id *id, unsigned members,
-				     const struct store_file *streams, const struct store_file *held);
+				     const struct store_file *maps, const struct store_file *held);
 
-/* begin, write each member's stream and held frames, commit: 0, or -1 with err. */
+/* begin, write each member's domain and held frames, commit: 0, or -1 with err. */
 int fixture_snapshot(const char *store, uint32_t job, unsigned members, struct fm_snapshot_id *id_r,
 		     struct fm_error *err);
 

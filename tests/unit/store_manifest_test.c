@@ -50,7 +50,7 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* The value at "members.1.stream.bytes"; the last step's holder and key. */
+/* The value at "members.1.map.bytes"; the last step's holder and key. */
 static struct json_object *walk(struct json_object *o, const char *path, const char **last_r)
 {
 	static char copy[128];
@@ -102,8 +102,9 @@ static void every_key_is_needed(void **state)
 		"job.image", "job.memory_mib", "job.vcpus", "job.interval_s", "job.keep", "job.nodes",
 		"guest.token", "guest.port", "guest.prefix", "guest.nodes", "guest.nodes.1.name", "guest.nodes.1.ip",
 		"guest.nodes.1.mac", "members.1.rank", "members.1.node", "members.1.type", "members.1.live",
-		"members.1.stream", "members.1.stream.name", "members.1.stream.bytes", "members.1.stream.raw_bytes",
-		"members.1.stream.sha256", "members.1.held.name", "members.1.held.bytes", "members.1.held.frames",
+		"members.1.map", "members.1.map.name", "members.1.map.bytes", "members.1.map.raw_bytes",
+		"members.1.map.sha256", "members.1.map.stored_bytes", "members.1.map.known_pages",
+		"members.1.held.name", "members.1.held.bytes", "members.1.held.frames",
 		"members.1.stop_ms", "members.1.suspended_at_ns", "cut.stop_ms", "cut.skew_ms", "cut.create_ms",
 		"cut.flush_bound_ms", "cut.gate",
 	};
@@ -133,9 +134,9 @@ static void numbers_out_of_bounds_are_refused(void **state)
 		{ "job.vcpus", "1000000" }, { "job.interval_s", "-1" }, { "job.keep", "-1" },
 		{ "guest.port", "0" }, { "guest.port", "65536" }, { "guest.prefix", "33" }, { "guest.prefix", "0" },
 		{ "members.0.rank", "1" }, { "members.0.rank", "-1" }, { "members.1.rank", "65536" },
-		{ "members.0.stream.bytes", "-1" }, { "members.0.stream.bytes", "9223372036854775807" },
-		{ "members.0.stream.bytes", "18446744073709551615" }, { "members.0.stream.bytes", "1e3" },
-		{ "members.0.stream.raw_bytes", "2000000000000000000" },
+		{ "members.0.map.bytes", "-1" }, { "members.0.map.bytes", "9223372036854775807" },
+		{ "members.0.map.bytes", "18446744073709551615" }, { "members.0.map.bytes", "1e3" },
+		{ "members.0.map.raw_bytes", "2000000000000000000" },
 		{ "members.0.held.bytes", "268435457" }, { "members.0.held.frames", "-1" },
 		{ "members.0.stop_ms", "-0.5" }, { "members.0.stop_ms", "1e300" }, { "members.0.stop_ms", "NaN" },
 		{ "members.0.suspended_at_ns", "-1" }, { "cut.skew_ms", "Infinity" }, { "cut.create_ms", "\"4\"" },
@@ -158,16 +159,16 @@ static void names_that_lead_elsewhere_are_refused(void **state)
 	static const struct {
 		const char *path, *value;
 	} cases[] = {
-		{ "members.0.stream.name", "\"../../7/1/member-0.zst\"" }, { "members.0.stream.name", "\"/etc/shadow\"" },
-		{ "members.0.stream.name", "\"member-1.zst\"" }, { "members.0.stream.name", "\"\"" },
-		{ "members.0.stream.name", "\"member-0.zst\\u0000x\"" }, { "members.0.held.name", "\"..\"" },
-		{ "members.0.held.name", "\"member-0.zst\"" }, { "members.0.held.name", "\".\"" },
+		{ "members.0.map.name", "\"../../7/1/member-0.map\"" }, { "members.0.map.name", "\"/etc/shadow\"" },
+		{ "members.0.map.name", "\"member-1.map\"" }, { "members.0.map.name", "\"\"" },
+		{ "members.0.map.name", "\"member-0.map\\u0000x\"" }, { "members.0.held.name", "\"..\"" },
+		{ "members.0.held.name", "\"member-0.map\"" }, { "members.0.held.name", "\".\"" },
 		{ "job.image", "\"../../root\"" }, { "job.image", "\"a/b\"" }, { "job.image", "\".hidden\"" },
 		{ "job.nodes.0", "\"-oProxyCommand=x\"" }, { "job.nodes.0", "\"n1;reboot\"" }, { "job.nodes.0", "\"\"" },
 		{ "members.0.node", "\"n1 n2\"" }, { "guest.nodes.0.name", "\"a\\nb\"" },
 		{ "guest.nodes.0.ip", "\"10.78.1\"" }, { "guest.nodes.0.ip", "\"300.1.1.1\"" },
 		{ "guest.nodes.0.mac", "\"00:16:3e:00:01:0g\"" }, { "guest.nodes.0.mac", "\"00:16:3e:00:01\"" },
-		{ "guest.token", "\"ABCD\"" }, { "members.0.stream.sha256", "\"xyz\"" },
+		{ "guest.token", "\"ABCD\"" }, { "members.0.map.sha256", "\"xyz\"" },
 		{ "snapshot", "\"7.2\"" }, { "snapshot", "\"8.1\"" }, { "created", "\"yesterday\"" },
 		{ "created", "\"2026-11-22 18:00:00\"" }, { "cut.gate", "\"\"" },
 	};
@@ -190,13 +191,16 @@ static void counts_must_agree(void **state)
 	assert_int_equal(verdict_on(b, "notes", "[1]", &err), FM_CORRUPT);
 }
 
-static void a_later_version_says_so(void **state)
+static void another_version_says_so(void **state)
 {
 	struct bench *b = *state;
 	struct fm_error err;
 
-	assert_int_equal(verdict_on(b, "version", "2", &err), FM_INCOMPATIBLE);
-	assert_non_null(strstr(err.text, "version 2"));
+	assert_int_equal(verdict_on(b, "version", "3", &err), FM_INCOMPATIBLE);
+	assert_non_null(strstr(err.text, "version 3"));
+	assert_non_null(strstr(err.text, "newer"));
+	assert_int_equal(verdict_on(b, "version", "1", &err), FM_INCOMPATIBLE);
+	assert_non_null(strstr(err.text, "earlier"));
 }
 
 /* Every byte of the text: what still reads must mean exactly the same. */
@@ -232,7 +236,7 @@ static void a_valid_one_reads_back_the_same(void **state)
 	struct bench *b = *state;
 	FM_AUTO_FREE char *sealed = NULL;
 	FM_AUTO_JSON struct json_object *back = NULL;
-	struct store_file stream, held;
+	struct store_file map, held;
 	struct fm_error err;
 
 	sealed = manifest_seal(b->manifest, &err);
@@ -240,12 +244,12 @@ static void a_valid_one_reads_back_the_same(void **state)
 	back = manifest_open(sealed, strlen(sealed), &b->id, &err);
 	assert_non_null(back);
 	assert_string_equal(json_object_to_json_string(back), json_object_to_json_string(b->manifest));
-	assert_ok(store_manifest_member(back, 1, &stream, &held, &err), err);
-	assert_string_equal(stream.name, "member-1.zst");
-	assert_int_equal(stream.raw_bytes, 300000);
+	assert_ok(store_manifest_member(back, 1, &map, &held, &err), err);
+	assert_string_equal(map.name, "member-1.map");
+	assert_in_range(map.raw_bytes, 70 * 4096, 71 * 4096);
 	assert_string_equal(held.name, "member-1.held");
 	assert_int_equal(held.bytes, 1001);
-	assert_code(store_manifest_member(back, 2, &stream, &held, &err), err, FM_NOT_FOUND);
+	assert_code(store_manifest_member(back, 2, &map, &held, &err), err, FM_NOT_FOUND);
 }
 
 static void the_description_keeps_the_token(void **state)
@@ -253,15 +257,15 @@ static void the_description_keeps_the_token(void **state)
 	struct bench *b = *state;
 	FM_AUTO_JSON struct json_object *o = store_describe(b->store, &b->id, b->manifest);
 	const char *text = json_object_to_json_string(o);
-	struct store_file stream, held;
+	struct store_file map, held;
 	int64_t bytes = 0;
 	struct fm_error err;
 
 	assert_null(strstr(text, "00112233445566"));
 	assert_null(strstr(text, "token"));
 	for (unsigned i = 0; i < 2; i++) {
-		assert_ok(store_manifest_member(b->manifest, i, &stream, &held, &err), err);
-		bytes += (int64_t)(stream.bytes + held.bytes);
+		assert_ok(store_manifest_member(b->manifest, i, &map, &held, &err), err);
+		bytes += (int64_t)(9 + held.bytes); /* stored_bytes */
 	}
 	assert_int_equal(fm_json_int_or(o, "bytes", -1), bytes);
 	assert_string_equal(fm_json_string_or(o, "snapshot", ""), "7.1");
@@ -278,7 +282,7 @@ int main(void)
 		T(numbers_out_of_bounds_are_refused),
 		T(names_that_lead_elsewhere_are_refused),
 		T(counts_must_agree),
-		T(a_later_version_says_so),
+		T(another_version_says_so),
 		T(every_damaged_byte_is_found),
 		T(a_valid_one_reads_back_the_same),
 		T(the_description_keeps_the_token),

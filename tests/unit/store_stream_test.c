@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * store_stream_test - a member's stream comes back byte for byte, or is refused.
+ * store_stream_test - of a member's stream the same domain comes back, or it is refused.
  * Promise 3: what a manifest names is verified by hash when read.
  */
 #include "config.h"
 
 #include "tests/unit/store_fixture.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -19,16 +20,16 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include <zstd.h>
 
+#include "agent/store/stream.h"
 #include "common/auth.h"
 #include "common/cleanup.h"
 #include "common/io.h"
 
 struct bench {
-	char *dir;
-	char *path;
-	struct store_file file;
+	char *dir, *path, *pages;
+	struct stream_place at;
+	struct stream_saved saved;
 };
 
 static int setup(void **state)
@@ -36,7 +37,9 @@ static int setup(void **state)
 	struct bench *b = calloc(1, sizeof(*b));
 
 	b->dir = fixture_store();
-	b->path = fm_format("%s/member-0.zst", b->dir);
+	b->path = fm_format("%s/member-0.map", b->dir);
+	b->pages = fm_format("%s/pages", b->dir);
+	b->at = (struct stream_place){ b->path, b->pages, 7 };
 	*state = b;
 	return 0;
 }
@@ -47,233 +50,375 @@ static int teardown(void **state)
 
 	fixture_remove(b->dir);
 	free(b->path);
+	free(b->pages);
 	free(b);
 	return 0;
 }
 
-static void write_stream(struct bench *b, const void *data, size_t size, size_t piece)
+static struct stream_writer *begin(const struct bench *b, struct fm_error *err)
 {
-	struct fm_error err;
-	struct stream_writer *w = stream_writer_create(b->path, &err);
+	return stream_writer_create(&b->at, &(struct stream_options){ 0 }, err);
+}
+
+static int write_sample(struct bench *b, const struct sample *s, size_t piece, struct fm_error *err)
+{
+	struct stream_writer *w = begin(b, err);
 
 	if (!w)
-		fail_msg("%s", err.text);
-	for (size_t at = 0; at < size; at += piece)
-		assert_ok(stream_write(w, (const char *)data + at, size - at < piece ? size - at : piece, &err), err);
-	assert_ok(stream_writer_finish(w, &b->file, &err), err);
-}
-
-/* Read to the end; the raw bytes read, or -1. */
-static long read_all(struct bench *b, void *data, size_t size, size_t piece, struct fm_error *err)
-{
-	struct stream_reader *r = stream_reader_open(b->path, &b->file, err);
-	long n, total = 0;
-
-	if (!r)
 		return -1;
-	while ((n = stream_read(r, (char *)data + total, size - (size_t)total < piece ? size - (size_t)total : piece,
-				err)) > 0)
-		total += n;
-	if (n < 0 || stream_reader_finish(r, err) < 0)
-		total = -1;
-	stream_reader_close(r);
-	return total;
+	for (size_t at = 0; at < s->size; at += piece)
+		if (stream_write(w, s->data + at, s->size - at < piece ? s->size - at : piece, err) < 0) {
+			stream_writer_abort(w);
+			return -1;
+		}
+	return stream_writer_finish(w, &b->saved, err);
 }
 
-static void round_trip(void **state)
+/* A stream of so many pages, kept. */
+static void keep(struct bench *b, size_t pages, unsigned seed)
 {
-	static const struct {
-		size_t size, write_piece, read_piece;
-	} cases[] = {
-		{ 0, 1, 1 }, { 1, 1, 1 }, { 4096, 4096, 100 }, { 300000, 7, 65536 },
-		{ 5 << 20, 1 << 20, 1 << 20 }, { 3 << 20, 65537, 4097 },
-	};
-	struct bench *b = *state;
+	struct sample s = { 0 };
 	struct fm_error err;
 
-	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
-		FM_AUTO_FREE unsigned char *data = fixture_state(cases[i].size, (unsigned)i);
-		FM_AUTO_FREE unsigned char *back = malloc(cases[i].size + 100);
+	fixture_stream(&s, pages, seed);
+	assert_ok(write_sample(b, &s, 1 << 20, &err), err);
+	sample_dispose(&s);
+}
 
-		write_stream(b, data, cases[i].size, cases[i].write_piece);
-		assert_int_equal(b->file.raw_bytes, cases[i].size);
-		assert_int_equal(read_all(b, back, cases[i].size + 100, cases[i].read_piece, &err), cases[i].size);
-		assert_memory_equal(back, data, cases[i].size);
-		assert_int_equal(unlink(b->path), 0);
+/* All of it, or NULL. Caller frees. */
+static unsigned char *read_back(const struct bench *b, size_t piece, size_t *size_r, struct fm_error *err)
+{
+	struct stream_reader *r = stream_reader_open(&b->at, &b->saved.map, err);
+	unsigned char *data = NULL;
+	long n = r ? 1 : -1;
+
+	for (*size_r = 0; n > 0; *size_r += (size_t)n) {
+		data = realloc(data, *size_r + piece);
+		assert_non_null(data);
+		n = stream_read(r, data + *size_r, piece, err);
+		if (n < 0)
+			break;
+	}
+	if (n < 0 || stream_reader_finish(r, err) < 0) {
+		free(data);
+		data = NULL;
+	}
+	stream_reader_close(r);
+	return data;
+}
+
+static void expect_damaged(const struct bench *b)
+{
+	struct fm_error err;
+	size_t size;
+
+	assert_null(read_back(b, 4096, &size, &err));
+	assert_int_equal(err.code, FM_CORRUPT);
+	assert_non_null(strstr(err.text, b->dir));
+}
+
+static void expect_readable(const struct bench *b)
+{
+	struct fm_error err;
+	size_t size;
+	FM_AUTO_FREE unsigned char *data = read_back(b, 1 << 20, &size, &err);
+
+	if (!data)
+		fail_msg("%s", err.text);
+}
+
+/* ---- what comes back makes the same domain */
+
+static void same_domain(struct bench *b, struct sample *s, size_t write_piece, size_t read_piece, const char *name)
+{
+	struct restored *was = calloc(1, sizeof(*was)), *is = calloc(1, sizeof(*is));
+	FM_AUTO_FREE unsigned char *back = NULL;
+	struct fm_error err;
+	size_t size;
+
+	assert_true(was && is && restored_from(was, s->data, s->size));
+	if (write_sample(b, s, write_piece, &err) < 0)
+		fail_msg("%s: %s", name, err.text);
+	back = read_back(b, read_piece, &size, &err);
+	if (!back)
+		fail_msg("%s: %s", name, err.text);
+	assert_true(restored_from(is, back, size));
+	if (!restored_same(was, is))
+		fail_msg("%s: another domain came back", name);
+	assert_int_equal(unlink(b->path), 0);
+	sample_dispose(s);
+	free(was);
+	free(is);
+}
+
+static void the_same_domain_comes_back(void **state)
+{
+	static const struct {
+		size_t pages, write_piece, read_piece;
+	} cases[] = { { 1, 1, 1 }, { 2, 4096, 100 }, { 700, 65537, 4097 }, { 1500, 1 << 20, 1 << 20 } };
+	static const enum sample_kind kinds[] = { SAMPLE_LIVE, SAMPLE_PV, SAMPLE_OLD, SAMPLE_EMULATED };
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		struct sample s = { 0 };
+
+		fixture_stream(&s, cases[i].pages, (unsigned)i);
+		same_domain(*state, &s, cases[i].write_piece, cases[i].read_piece, "fixture");
+	}
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++) {
+		struct sample s = { 0 };
+
+		sample_make(&s, kinds[i]);
+		same_domain(*state, &s, 1000, 5000, sample_name(kinds[i]));
+	}
+	for (unsigned seed = 0; seed < 40; seed++) {
+		struct sample s = { 0 };
+		char name[32];
+
+		sample_random(&s, seed, seed % 2);
+		snprintf(name, sizeof(name), "random %u", seed);
+		same_domain(*state, &s, 777, 1 << 16, name);
 	}
 }
 
-static void numbers_are_those_of_the_file(void **state)
+static void numbers_are_those_of_the_files(void **state)
 {
 	struct bench *b = *state;
-	FM_AUTO_FREE unsigned char *data = fixture_state(2 << 20, 1);
 	FM_AUTO_FREE char *file = NULL;
 	struct fm_error err;
 	struct stat st;
 	size_t size;
 	char hex[65];
 
-	write_stream(b, data, 2 << 20, 1 << 20);
-	assert_string_equal(b->file.name, "member-0.zst");
+	keep(b, 500, 1);
+	assert_string_equal(b->saved.map.name, "member-0.map");
 	file = fm_file_read(b->path, 8 << 20, &size, &err);
 	assert_non_null(file);
-	assert_int_equal(b->file.bytes, size);
-	assert_true(size < (2 << 20) * 3 / 4); /* it is compressed at all */
+	assert_int_equal(b->saved.map.bytes, size);
 	fm_sha256_hex(file, size, hex);
-	assert_string_equal(hex, b->file.sha256);
+	assert_string_equal(hex, b->saved.map.sha256);
 	assert_int_equal(stat(b->path, &st), 0);
 	assert_int_equal(st.st_mode & 07777, 0600);
+	assert_int_equal(b->saved.count, 500);
+	assert_in_range(b->saved.map.raw_bytes, 500 * 4096, 501 * 4096);
+	assert_int_equal(b->saved.pages.put, 500);
+	assert_int_equal(b->saved.pages.zero + b->saved.pages.known + b->saved.pages.stored, 500);
+	assert_true(b->saved.stored > b->saved.pages.stored_bytes + size);
+	assert_true(b->saved.stored < 500 * 4096 * 3 / 4); /* it is compressed at all */
 }
 
-/* Each byte of a small file; the sum over the large one's landmarks. */
-static void every_damaged_byte_is_found(void **state)
+/* The second snapshot of a domain in which nothing changed is its map. With and without a parent. */
+static void what_is_there_is_not_written_again(void **state)
 {
 	struct bench *b = *state;
-	FM_AUTO_FREE unsigned char *data = fixture_state(3000, 2);
-	FM_AUTO_FREE unsigned char *back = malloc(4000);
+	FM_AUTO_FREE char *first = fm_format("%s/first.map", b->dir), *none = fm_format("%s/none.map", b->dir);
+	const char *parents[] = { NULL, first, none };
+
+	keep(b, 700, 1);
+	assert_int_equal(rename(b->path, first), 0);
+	for (size_t i = 0; i < 3; i++) {
+		struct stream_writer *w;
+		struct sample s = { 0 };
+		struct fm_error err;
+
+		fixture_stream(&s, 700, 1);
+		w = stream_writer_create(&b->at, &(struct stream_options){ .parent = parents[i] }, &err);
+		assert_non_null(w);
+		assert_ok(stream_write(w, s.data, s.size, &err), err);
+		assert_ok(stream_writer_finish(w, &b->saved, &err), err);
+		sample_dispose(&s);
+		assert_int_equal(b->saved.pages.stored, 0);
+		assert_int_equal(b->saved.stored, b->saved.map.bytes);
+		expect_readable(b);
+		assert_int_equal(unlink(b->path), 0);
+	}
+}
+
+/* A pause ends by itself where something has to wait for it. */
+static void a_pause_does_not_stop_it(void **state)
+{
+	struct bench *b = *state;
+	struct stream_writer *w;
+	struct sample s = { 0 };
 	struct fm_error err;
 
-	write_stream(b, data, 3000, 3000);
-	for (long at = 0; at < (long)b->file.bytes; at++) {
+	fixture_stream(&s, 8000, 1);
+	w = begin(b, &err);
+	assert_non_null(w);
+	stream_writer_pause(w);
+	assert_ok(stream_write(w, s.data, s.size / 2, &err), err);
+	assert_true(stream_writer_progress(w).put > 3000);
+	stream_writer_pause(w);
+	assert_ok(stream_write(w, s.data + s.size / 2, s.size - s.size / 2, &err), err);
+	stream_writer_pause(w);
+	assert_ok(stream_writer_finish(w, &b->saved, &err), err);
+	expect_readable(b);
+	sample_dispose(&s);
+}
+
+/* ---- damage */
+
+static void every_damaged_byte_of_the_map_is_found(void **state)
+{
+	struct bench *b = *state;
+
+	keep(b, 3, 2);
+	for (long at = 0; at < (long)b->saved.map.bytes; at++) {
 		fixture_damage(b->path, at);
-		if (read_all(b, back, 4000, 512, &err) != -1)
-			fail_msg("byte %ld of %llu damaged, and not found", at, (unsigned long long)b->file.bytes);
-		assert_int_equal(err.code, FM_CORRUPT);
-		assert_non_null(strstr(err.text, "member-0.zst"));
+		expect_damaged(b);
 		fixture_damage(b->path, at); /* flips it back */
 	}
-	assert_int_equal(read_all(b, back, 4000, 512, &err), 3000);
+	expect_readable(b);
 }
 
-static void damage_in_a_large_file_is_found(void **state)
+/* The one pack of the store. Caller frees. */
+static char *pack_of(const struct bench *b)
+{
+	DIR *dir = opendir(b->pages);
+	char *path = NULL;
+
+	assert_non_null(dir);
+	for (struct dirent *e; !path && (e = readdir(dir));)
+		if (strstr(e->d_name, ".pack"))
+			path = fm_format("%s/%s", b->pages, e->d_name);
+	closedir(dir);
+	assert_non_null(path);
+	return path;
+}
+
+static void damage_in_a_pack_is_found(void **state)
 {
 	struct bench *b = *state;
-	FM_AUTO_FREE unsigned char *data = fixture_state(8 << 20, 3);
-	FM_AUTO_FREE unsigned char *back = malloc((8 << 20) + 1);
+	FM_AUTO_FREE char *pack = NULL;
 	struct fm_error err;
-	long size;
+	struct stat st;
+	size_t size;
 
-	write_stream(b, data, 8 << 20, 1 << 20);
-	size = (long)b->file.bytes;
-	const long places[] = { 0, 3, 5, 6, size / 2, (1 << 20) - 1, 1 << 20, size - 4, size - 1 };
-
-	assert_true(size > 2 << 20);
-	for (size_t i = 0; i < sizeof(places) / sizeof(*places); i++) {
-		fixture_damage(b->path, places[i]);
-		assert_int_equal(read_all(b, back, (8 << 20) + 1, 1 << 20, &err), -1);
-		assert_int_equal(err.code, FM_CORRUPT);
-		fixture_damage(b->path, places[i]);
+	keep(b, 300, 3);
+	pack = pack_of(b);
+	assert_int_equal(stat(pack, &st), 0);
+	for (long at = 0; at < st.st_size; at += st.st_size / 61) {
+		fixture_damage(pack, at);
+		expect_damaged(b);
+		fixture_damage(pack, at);
 	}
-	assert_int_equal(read_all(b, back, (8 << 20) + 1, 1 << 20, &err), 8 << 20);
+	expect_readable(b);
+	assert_int_equal(truncate(pack, st.st_size - 1), 0);
+	expect_damaged(b);
+	assert_int_equal(unlink(pack), 0);
+	assert_null(read_back(b, 4096, &size, &err));
+	assert_int_equal(err.code, FM_CORRUPT);
+	assert_non_null(strstr(err.text, "pack"));
 }
 
 static void a_wrong_length_is_found(void **state)
 {
 	struct bench *b = *state;
-	FM_AUTO_FREE unsigned char *data = fixture_state(100000, 4);
-	FM_AUTO_FREE unsigned char *back = malloc(100100);
-	uint64_t whole;
-	struct fm_error err;
+	off_t whole;
 
-	write_stream(b, data, 100000, 100000);
-	whole = b->file.bytes;
-	for (off_t cut = 0; cut < (off_t)whole; cut += 997) {
+	keep(b, 30, 4);
+	whole = (off_t)b->saved.map.bytes;
+	assert_int_equal(truncate(b->path, whole + 1), 0);
+	expect_damaged(b);
+	for (off_t cut = whole - 1; cut >= 0; cut -= 13) {
 		assert_int_equal(truncate(b->path, cut), 0);
-		assert_code(read_all(b, back, 100100, 4096, &err), err, FM_CORRUPT);
-		/* Even with a manifest that agrees about the length. */
-		b->file.bytes = (uint64_t)cut;
-		assert_code(read_all(b, back, 100100, 4096, &err), err, FM_CORRUPT);
-		b->file.bytes = whole;
-		unlink(b->path);
-		write_stream(b, data, 100000, 100000);
+		expect_damaged(b);
 	}
-	assert_int_equal(truncate(b->path, (off_t)whole + 1), 0);
-	assert_code(read_all(b, back, 100100, 4096, &err), err, FM_CORRUPT);
-	b->file.bytes = whole + 1;
-	assert_code(read_all(b, back, 100100, 4096, &err), err, FM_CORRUPT);
-	assert_non_null(strstr(err.text, "after the end"));
 }
 
 static void a_wrong_manifest_is_found(void **state)
 {
 	struct bench *b = *state;
-	FM_AUTO_FREE unsigned char *data = fixture_state(100000, 5);
-	FM_AUTO_FREE unsigned char *back = malloc(100100);
-	struct fm_error err;
 
-	write_stream(b, data, 100000, 100000);
-	b->file.raw_bytes--;
-	assert_code(read_all(b, back, 100100, 4096, &err), err, FM_CORRUPT);
-	b->file.raw_bytes += 2;
-	assert_code(read_all(b, back, 100100, 4096, &err), err, FM_CORRUPT);
-	b->file.raw_bytes--;
-	b->file.sha256[10] ^= 1;
-	assert_code(read_all(b, back, 100100, 4096, &err), err, FM_CORRUPT);
-	assert_non_null(strstr(err.text, "SHA-256"));
+	keep(b, 30, 5);
+	b->saved.map.raw_bytes--;
+	expect_damaged(b);
+	b->saved.map.raw_bytes++;
+	b->saved.map.sha256[10] ^= 1;
+	expect_damaged(b);
+	b->saved.map.sha256[10] ^= 1;
+	b->at.job++;
+	expect_damaged(b);
+	b->at.job--;
+	expect_readable(b);
 }
 
 static void what_is_no_file_is_refused(void **state)
 {
 	struct bench *b = *state;
-	FM_AUTO_FREE unsigned char *data = fixture_state(100, 6);
 	FM_AUTO_FREE char *link_path = fm_format("%s/link", b->dir);
-	char back[200];
 	struct fm_error err;
+	size_t size;
 
-	write_stream(b, data, 100, 100);
+	keep(b, 3, 6);
 	assert_int_equal(rename(b->path, link_path), 0);
-	assert_code(read_all(b, back, 200, 10, &err), err, FM_CORRUPT);
+	assert_null(read_back(b, 10, &size, &err));
+	assert_int_equal(err.code, FM_CORRUPT);
 	assert_non_null(strstr(err.text, "missing"));
-	assert_int_equal(symlink(link_path, b->path), 0);
-	assert_int_equal(read_all(b, back, 200, 10, &err), -1); /* O_NOFOLLOW */
-	assert_int_equal(unlink(b->path), 0);
 	assert_int_equal(mkfifo(b->path, 0600), 0);
-	assert_code(read_all(b, back, 200, 10, &err), err, FM_CORRUPT); /* and does not hang */
+	assert_null(read_back(b, 10, &size, &err)); /* and does not hang */
+}
+
+static long length_of(const char *path)
+{
+	struct stat st;
+
+	assert_int_equal(stat(path, &st), 0);
+	return (long)st.st_size;
 }
 
 static void finish_reads_what_was_left(void **state)
 {
 	struct bench *b = *state;
-	FM_AUTO_FREE unsigned char *data = fixture_state(3 << 20, 7);
+	FM_AUTO_FREE char *pack = NULL;
 	struct stream_reader *r;
 	struct fm_error err;
 	char some[100];
 
-	write_stream(b, data, 3 << 20, 1 << 20);
-	r = stream_reader_open(b->path, &b->file, &err);
-	assert_int_equal(stream_read(r, some, 100, &err), 100);
-	assert_memory_equal(some, data, 100);
-	assert_ok(stream_reader_finish(r, &err), err);
-	stream_reader_close(r);
-	fixture_damage(b->path, -1);
-	r = stream_reader_open(b->path, &b->file, &err);
-	assert_int_equal(stream_read(r, some, 100, &err), 100);
-	assert_code(stream_reader_finish(r, &err), err, FM_CORRUPT);
-	stream_reader_close(r);
+	keep(b, 1500, 7);
+	pack = pack_of(b);
+	for (int damaged = 0; damaged < 2; damaged++) {
+		r = stream_reader_open(&b->at, &b->saved.map, &err);
+		assert_non_null(r);
+		assert_int_equal(stream_read(r, some, 48, &err), 48);
+		assert_memory_equal(some, "Xen saved domain", 16);
+		if (damaged)
+			assert_code(stream_reader_finish(r, &err), err, FM_CORRUPT);
+		else
+			assert_ok(stream_reader_finish(r, &err), err);
+		stream_reader_close(r);
+		fixture_damage(pack, length_of(pack) * 2 / 3);
+	}
 }
 
-/* A frame that asks its reader for a 128 MiB window: 16 bytes that would cost 128 MiB. */
-static void memory_is_bounded(void **state)
+/* ---- what is not kept */
+
+static void what_is_no_stream_is_refused(void **state)
 {
 	struct bench *b = *state;
-	FM_AUTO_FREE unsigned char *data = fixture_state(1 << 20, 8);
-	size_t room = ZSTD_compressBound(1 << 20);
-	FM_AUTO_FREE char *packed = malloc(room);
-	ZSTD_CCtx *z = ZSTD_createCCtx();
-	ZSTD_inBuffer in = { data, 1 << 20, 0 };
-	ZSTD_outBuffer out = { packed, room, 0 };
-	char back[100];
-	struct fm_error err;
+	struct sample s = { 0 };
+	struct stream_writer *w;
+	struct fm_error err, first;
 
-	ZSTD_CCtx_setParameter(z, ZSTD_c_windowLog, 27);
-	assert_int_equal(ZSTD_compressStream2(z, &out, &in, ZSTD_e_flush), 0);
-	assert_int_equal(ZSTD_compressStream2(z, &out, &in, ZSTD_e_end), 0);
-	ZSTD_freeCCtx(z);
-	assert_ok(fm_file_write(b->path, 0600, packed, out.pos, &err), err);
-	b->file.bytes = out.pos;
-	b->file.raw_bytes = 1 << 20;
-	fm_sha256_hex(packed, out.pos, b->file.sha256);
-	assert_code(read_all(b, back, 100, 100, &err), err, FM_CORRUPT);
+	fixture_stream(&s, 30, 8);
+	w = begin(b, &err);
+	assert_ok(stream_write(w, s.data, 16, &err), err);
+	memset(&err, 0, sizeof(err));
+	assert_code(stream_write(w, s.data, s.size, &err), err, FM_CORRUPT);
+	assert_non_null(strstr(err.text, b->path));
+	first = err;
+	memset(&err, 0, sizeof(err));
+	assert_code(stream_write(w, s.data, 1, &err), err, FM_CORRUPT);
+	assert_string_equal(err.text, first.text);
+	assert_code(stream_writer_finish(w, &b->saved, &err), err, FM_CORRUPT);
+	assert_string_equal(err.text, first.text);
+	assert_int_equal(access(b->path, F_OK), -1);
+	for (size_t cut = 0; cut < s.size; cut += s.size / 23) { /* cut short anywhere */
+		w = begin(b, &err);
+		assert_ok(stream_write(w, s.data, cut, &err), err);
+		assert_code(stream_writer_finish(w, &b->saved, &err), err, FM_CORRUPT);
+		assert_int_equal(access(b->path, F_OK), -1);
+	}
+	sample_dispose(&s);
 }
 
 static void an_existing_file_is_not_overwritten(void **state)
@@ -281,23 +426,31 @@ static void an_existing_file_is_not_overwritten(void **state)
 	struct bench *b = *state;
 	struct fm_error err;
 
-	write_stream(b, "x", 1, 1);
-	assert_null(stream_writer_create(b->path, &err));
+	keep(b, 1, 1);
+	assert_null(begin(b, &err));
 	assert_int_equal(err.code, FM_FAILED);
 	assert_non_null(strstr(err.text, b->path));
-	assert_int_equal(access(b->path, F_OK), 0);
+	expect_readable(b);
 }
 
-static void abort_removes_the_file(void **state)
+static void abort_leaves_nothing(void **state)
 {
 	struct bench *b = *state;
+	struct sample s = { 0 };
 	struct fm_error err;
-	struct stream_writer *w = stream_writer_create(b->path, &err);
+	struct stream_writer *w = begin(b, &err);
+	DIR *dir;
 
 	assert_non_null(w);
-	assert_ok(stream_write(w, "abc", 3, &err), err);
+	fixture_stream(&s, 3000, 1);
+	assert_ok(stream_write(w, s.data, s.size - 100, &err), err);
 	stream_writer_abort(w);
+	sample_dispose(&s);
 	assert_int_equal(access(b->path, F_OK), -1);
+	dir = opendir(b->pages);
+	for (struct dirent *e; (e = readdir(dir));)
+		assert_null(strstr(e->d_name, "pa")); /* neither .pack nor .part */
+	closedir(dir);
 	stream_writer_abort(NULL);
 	stream_reader_close(NULL);
 }
@@ -326,30 +479,30 @@ static void in_child(void (*body)(struct bench *b), struct bench *b)
 		}                                                                                  \
 	} while (0)
 
-/* Incompressible bytes until the disk refuses; then every later call must refuse too. */
+/* Pages until the disk refuses; then every later call must refuse too. */
 static void fill_until_error(struct bench *b, int expected_errno)
 {
 	struct fm_error err = { 0 };
-	struct stream_writer *w = stream_writer_create(b->path, &err);
-	FM_AUTO_FREE unsigned char *block = malloc(1 << 20);
+	struct stream_writer *w = begin(b, &err);
+	struct sample s = { 0 };
 	struct fm_error first;
-	int i, rc = 0;
+	size_t at;
+	int rc = 0;
 
 	EXPECT(w, 10);
-	for (i = 0; i < 64 && rc == 0; i++) {
-		for (size_t k = 0; k < 1 << 20; k++)
-			block[k] = (unsigned char)random();
-		rc = stream_write(w, block, 1 << 20, &err);
-	}
-	EXPECT(rc == -1 && i > 1, 11);
+	fixture_stream(&s, 16000, 1);
+	for (at = 0; at < s.size && rc == 0; at += 1 << 20)
+		rc = stream_write(w, s.data + at, s.size - at < 1 << 20 ? s.size - at : 1 << 20, &err);
+	EXPECT(rc == -1 && at > 1 << 20, 11);
 	EXPECT(err.code == FM_FAILED, 12);
 	EXPECT(strstr(err.text, b->path) && strstr(err.text, strerror(expected_errno)), 13);
 	first = err;
 	memset(&err, 0, sizeof(err));
-	EXPECT(stream_write(w, block, 1, &err) == -1 && strcmp(err.text, first.text) == 0, 14);
+	EXPECT(stream_write(w, s.data, 1, &err) == -1 && strcmp(err.text, first.text) == 0, 14);
 	memset(&err, 0, sizeof(err));
-	EXPECT(stream_writer_finish(w, &b->file, &err) == -1 && strcmp(err.text, first.text) == 0, 15);
+	EXPECT(stream_writer_finish(w, &b->saved, &err) == -1 && strcmp(err.text, first.text) == 0, 15);
 	EXPECT(access(b->path, F_OK) == -1 && errno == ENOENT, 16);
+	sample_dispose(&s);
 }
 
 static void file_size_limit_body(struct bench *b)
@@ -375,10 +528,11 @@ static void disk_full_body(struct bench *b)
 	EXPECT(mount("tmpfs", b->dir, "tmpfs", 0, "size=3m") == 0, 22);
 	fill_until_error(b, ENOSPC);
 	/* Room again once it is gone: the next snapshot can be written. */
-	struct stream_writer *w = stream_writer_create(b->path, &err);
+	struct sample s = { 0 };
 
-	EXPECT(w && stream_write(w, "x", 1, &err) == 0, 23);
-	EXPECT(stream_writer_finish(w, &b->file, &err) == 0, 24);
+	fixture_stream(&s, 30, 9);
+	EXPECT(write_sample(b, &s, s.size, &err) == 0, 23);
+	sample_dispose(&s);
 }
 
 /* Can this process mount? In a container root may not. */
@@ -406,17 +560,19 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(round_trip),
-		T(numbers_are_those_of_the_file),
-		T(every_damaged_byte_is_found),
-		T(damage_in_a_large_file_is_found),
+		T(the_same_domain_comes_back),
+		T(numbers_are_those_of_the_files),
+		T(what_is_there_is_not_written_again),
+		T(a_pause_does_not_stop_it),
+		T(every_damaged_byte_of_the_map_is_found),
+		T(damage_in_a_pack_is_found),
 		T(a_wrong_length_is_found),
 		T(a_wrong_manifest_is_found),
 		T(what_is_no_file_is_refused),
 		T(finish_reads_what_was_left),
-		T(memory_is_bounded),
+		T(what_is_no_stream_is_refused),
 		T(an_existing_file_is_not_overwritten),
-		T(abort_removes_the_file),
+		T(abort_leaves_nothing),
 		T(a_write_error_is_kept),
 		T(a_full_disk_is_reported),
 	};

@@ -105,7 +105,7 @@ static void verify_names_the_member(void **state)
 	struct json_object *members;
 	struct fm_error err;
 
-	damage(store, "12/1/member-1.zst", 5000);
+	damage(store, "12/1/member-1.map", 100);
 	damage(store, "12/1/member-2.held", 17);
 	assert_ok(store_verify(store, &id, &result, &err), err);
 	assert_false(fm_json_bool_or(result, "ok", true));
@@ -146,7 +146,7 @@ static void begin_removes_leftovers_only(void **state)
 
 	assert_ok(store_begin(store, 5, &half, &err), err);
 	assert_int_equal(half.n, 2);
-	put(store, "5/2/member-0.zst", "half");
+	put(store, "5/2/member-0.map", "half");
 	put(store, "5/2/manifest.json.tmp.abc", "half");
 	put(store, "5/script", "#!/bin/sh\n");
 	assert_string_equal(fixture_listed(store, 5), "1");
@@ -182,9 +182,9 @@ static void discard_takes_a_half_one_only(void **state)
 	struct fm_error err;
 
 	assert_ok(store_begin(store, 5, &half, &err), err);
-	put(store, "5/2/member-0.zst", "half");
+	put(store, "5/2/member-0.map", "half");
 	assert_ok(store_discard(store, &half, &err), err);
-	assert_false(there(store, "5/2/member-0.zst"));
+	assert_false(there(store, "5/2/member-0.map"));
 	assert_ok(store_discard(store, &half, &err), err); /* twice is fine */
 	assert_code(store_discard(store, &whole, &err), err, FM_BUSY);
 	assert_string_equal(fixture_listed(store, 5), "1");
@@ -199,7 +199,7 @@ static void a_number_is_given_once(void **state)
 	struct fm_error err;
 
 	assert_ok(store_remove(store, &id, &err), err);
-	assert_false(there(store, "5/1/member-0.zst"));
+	assert_false(there(store, "5/1/member-0.map"));
 	assert_string_equal(fixture_listed(store, 5), "");
 	assert_ok(store_begin(store, 5, &id, &err), err);
 	assert_int_equal(id.n, 2);
@@ -243,7 +243,7 @@ static void a_damaged_newest_one_is_passed_over(void **state)
 {
 	const char *store = *state;
 	struct fm_snapshot_id id = { .job = 5 }, third = { .job = 5, .n = 3 };
-	FM_AUTO_FREE char *member = fm_format("%s/5/2/member-0.zst", store);
+	FM_AUTO_FREE char *member = fm_format("%s/5/2/member-0.map", store);
 	FM_AUTO_JSON struct json_object *manifest = NULL;
 	struct fm_error err;
 
@@ -288,7 +288,7 @@ static void commit_refuses_what_is_not_there(void **state)
 	fm_json_set_string(manifest, "snapshot", "5.2");
 	assert_code(store_commit(store, &next, manifest, &err), err, FM_CORRUPT); /* no files */
 	assert_non_null(strstr(err.text, "member 0"));
-	put(store, "5/2/member-0.zst", "short");
+	put(store, "5/2/member-0.map", "short");
 	assert_code(store_commit(store, &next, manifest, &err), err, FM_CORRUPT);
 	assert_false(there(store, "5/2/manifest.json"));
 	assert_string_equal(fixture_listed(store, 5), "1");
@@ -320,7 +320,7 @@ static void commit_fails_once_the_folder_is_gone(void **state)
 {
 	const char *store = *state;
 	struct fm_snapshot_id old, young;
-	struct store_file file = { .name = "member-0.zst" };
+	struct store_file file = { .name = "member-0.map" };
 	FM_AUTO_JSON struct json_object *manifest = NULL;
 	struct fm_error err;
 
@@ -328,7 +328,7 @@ static void commit_fails_once_the_folder_is_gone(void **state)
 	assert_ok(store_begin(store, 5, &old, &err), err);
 	memset(file.sha256, 'a', 64);
 	manifest = fixture_manifest(&old, 1, &file, NULL);
-	put(store, "5/1/member-0.zst", "");
+	put(store, "5/1/member-0.map", "");
 	assert_ok(store_begin(store, 5, &young, &err), err);
 	assert_int_equal(store_commit(store, &old, manifest, &err), -1);
 	assert_string_equal(fixture_listed(store, 5), "");

@@ -28,12 +28,13 @@
 #include "tests/unit/worker_process.h"
 
 #define MIB 4
+#define AT "\"map\":\"%s\",\"pages\":\"%s\",\"job\":1"
 
 struct fixture {
 	char *folder;
-	char *stream;
+	char *map, *pages;
 	char sha256[65];
-	int64_t bytes, raw_bytes;
+	int64_t bytes, raw_bytes, stored;
 };
 
 static int setup(void **state)
@@ -41,7 +42,8 @@ static int setup(void **state)
 	struct fixture *f = calloc(1, sizeof(*f));
 
 	f->folder = worker_folder();
-	f->stream = fm_format("%s/member-0.zst", f->folder);
+	f->map = fm_format("%s/member-0.map", f->folder);
+	f->pages = fm_format("%s/pages", f->folder);
 	worker_make_domain(f->folder, "fm-1-0", MIB);
 	*state = f;
 	return 0;
@@ -52,14 +54,16 @@ static int teardown(void **state)
 	struct fixture *f = *state;
 
 	worker_folder_remove(f->folder);
-	free(f->stream);
+	free(f->map);
+	free(f->pages);
 	free(f);
 	return 0;
 }
 
 static void start_save(struct fixture *f, struct worker_process *w, const char *more)
 {
-	worker_request(w, f->folder, "\"op\":\"save\",\"name\":\"fm-1-0\",\"stream\":\"%s\"%s", f->stream, more);
+	worker_request(w, f->folder, "\"op\":\"save\",\"name\":\"fm-1-0\"," AT "%s", f->map, f->pages,
+		       more);
 }
 
 static void say(struct worker_process *w, const char *command)
@@ -80,7 +84,7 @@ static void expect_state(struct fixture *f, const char *name, const char *is)
 static void expect_unharmed(struct fixture *f)
 {
 	expect_state(f, "fm-1-0", "running");
-	assert_int_equal(access(f->stream, F_OK), -1);
+	assert_int_equal(access(f->map, F_OK), -1);
 }
 
 static void expect_armed(struct worker_process *w)
@@ -119,6 +123,7 @@ static void save(struct fixture *f)
 	snprintf(f->sha256, sizeof(f->sha256), "%s", fm_json_string_or(saved, "sha256", ""));
 	f->bytes = fm_json_int_or(saved, "bytes", 0);
 	f->raw_bytes = fm_json_int_or(saved, "raw_bytes", 0);
+	f->stored = fm_json_int_or(saved, "stored_bytes", 0);
 	assert_true(f->raw_bytes > MIB << 20);
 	assert_true(f->bytes > 0 && f->bytes < f->raw_bytes);
 	worker_end(&w, 0);
@@ -128,17 +133,15 @@ static void save(struct fixture *f)
 static void start_restore(struct fixture *f, struct worker_process *w, const char *name)
 {
 	worker_request(w, f->folder,
-		       "\"op\":\"restore\",\"name\":\"%s\",\"stream\":\"%s\",\"sha256\":\"%s\",\"raw_bytes\":%lld,"
+		       "\"op\":\"restore\",\"name\":\"%s\"," AT ",\"sha256\":\"%s\",\"raw_bytes\":%lld,"
 		       "\"params\":{\"params\":\"{\\\"rank\\\":1}\"}",
-		       name, f->stream, f->sha256, (long long)f->raw_bytes);
+		       name, f->map, f->pages, f->sha256, (long long)f->raw_bytes);
 }
 
-static void test_save_and_restore(void **state)
+static void expect_restored(struct fixture *f)
 {
-	struct fixture *f = *state;
 	struct worker_process w;
 
-	save(f);
 	start_restore(f, &w, "fm-2-0");
 	FM_AUTO_JSON struct json_object *o = worker_event(&w, "restored");
 	assert_string_equal(fm_json_text(json_object_object_get(o, "vifs")), "[\"sim2.0\"]");
@@ -150,6 +153,12 @@ static void test_save_and_restore(void **state)
 	worker_expect(&w, "thawed");
 	worker_end(&w, 0);
 	expect_state(f, "fm-2-0", "running");
+}
+
+static void test_save_and_restore(void **state)
+{
+	save(*state);
+	expect_restored(*state);
 }
 
 /* The job stands still before the cut; said so, or that it does not. */
@@ -337,11 +346,11 @@ static void test_one_save_at_a_time(void **state)
 {
 	struct fixture *f = *state;
 	struct worker_process w, second;
-	FM_AUTO_FREE char *other = fm_format("%s/other.zst", f->folder);
+	FM_AUTO_FREE char *other = fm_format("%s/other.map", f->folder);
 
 	start_save(f, &w, "");
 	expect_armed(&w);
-	worker_request(&second, f->folder, "\"op\":\"save\",\"name\":\"fm-1-0\",\"stream\":\"%s\"", other);
+	worker_request(&second, f->folder, "\"op\":\"save\",\"name\":\"fm-1-0\"," AT, other, f->pages);
 	worker_expect_error(&second, FM_BUSY, "under way");
 	worker_end(&second, 1);
 	assert_int_equal(access(other, F_OK), -1);
@@ -380,7 +389,7 @@ static void test_no_room(void **state)
 
 static void damage(struct fixture *f, off_t at)
 {
-	int fd = open(f->stream, O_RDWR | O_CLOEXEC);
+	int fd = open(f->map, O_RDWR | O_CLOEXEC);
 	char c;
 
 	assert_true(fd >= 0);
@@ -412,10 +421,24 @@ static void test_damaged_streams_are_refused(void **state)
 		expect_refused(f);
 		damage(f, at); /* back */
 	}
-	assert_int_equal(truncate(f->stream, f->bytes - 1), 0);
+	assert_int_equal(truncate(f->map, f->bytes - 1), 0);
 	expect_refused(f);
-	assert_int_equal(unlink(f->stream), 0);
+	assert_int_equal(unlink(f->map), 0);
 	expect_refused(f);
+}
+
+/* Restored on another host from the same store, then saved again: no page is written a second time. */
+static void test_pages_are_kept_once(void **state)
+{
+	struct fixture *f = *state;
+	FM_AUTO_FREE char *first = f->map;
+
+	save(f);
+	assert_true(f->stored > 0 && f->stored > f->bytes);
+	f->map = fm_format("%s/again.map", f->folder);
+	save(f);
+	assert_int_equal(f->stored, f->bytes); /* the map alone */
+	expect_restored(f);
 }
 
 static void test_wrong_hash_is_refused(void **state)
@@ -472,6 +495,7 @@ int main(void)
 		TEST(test_killed_while_suspended),
 		TEST(test_one_save_at_a_time),
 		TEST(test_no_room),
+		TEST(test_pages_are_kept_once),
 		TEST(test_damaged_streams_are_refused),
 		TEST(test_wrong_hash_is_refused),
 		TEST(test_restore_undone),

@@ -141,6 +141,15 @@ int map_inherit(struct pages_map *m, const struct pages_map *parent, struct fm_e
 	return 0;
 }
 
+size_t pages_map_next(const struct pages_map *m, uint64_t *from, uint64_t *pfn_r, size_t most)
+{
+	size_t n = 0;
+
+	while (n < most && (*from = map_next(m, *from)) < PAGES_PFN_END)
+		pfn_r[n++] = (*from)++;
+	return n;
+}
+
 uint64_t pages_map_count(const struct pages_map *m)
 {
 	return m->pages;

@@ -95,6 +95,8 @@ uint64_t pages_map_count(const struct pages_map *m);      /* pages, zero ones in
 uint64_t pages_map_zero_count(const struct pages_map *m); /* of these */
 uint64_t pages_map_pfn_end(const struct pages_map *m);    /* one past the highest pfn */
 uint64_t pages_map_memory(const struct pages_map *m);     /* bytes in memory */
+/* The pfns that have a page, ascending: the next ones from *from on, which moves behind them; at most `most`. 0: no more. */
+size_t pages_map_next(const struct pages_map *m, uint64_t *from, uint64_t *pfn_r, size_t most);
 /* What was given to pages_writer_finish(). The map's. */
 const void *pages_map_skeleton(const struct pages_map *m, size_t *size_r);
 /* Ids of the packs the map needs, 64 hex digits each; false past the end. What a copy must have, a sweep must keep. */
@@ -120,6 +122,7 @@ struct pages_writer_options {
 	const struct pages_map *parent;
 	bool inherit;
 	const char *hash; /* "libcrypto", "ipsec-mb"; NULL: the fastest there is. All give the same. */
+	int nice;         /* of the threads; 0: as the caller's */
 };
 
 /* Scans the store. Options of all zeros but the codec are sensible. FM_BUSY: a sweep is under way. */
@@ -135,6 +138,15 @@ int pages_writer_put(struct pages_writer *w, const uint64_t *pfn, const void *da
 		     struct fm_error *err);
 /* These have no content (any more): not allocated, broken, ballooned out. In order with the puts. */
 int pages_writer_forget(struct pages_writer *w, const uint64_t *pfn, size_t count, struct fm_error *err);
+
+/* Has a thread met an error that the next put will tell? -1. From any thread. */
+int pages_writer_check(struct pages_writer *w, struct fm_error *err);
+
+/*
+ * The processor is needed elsewhere for a moment: the threads begin nothing new until a put has to wait for room, or the
+ * writer is finished or given up. From any thread.
+ */
+void pages_writer_pause(struct pages_writer *w);
 
 /* How far it is. From any thread, at any time. In pages: put = zero + known + stored, as soon as all are through. */
 struct pages_progress {

@@ -38,6 +38,13 @@ struct pages_store *pages_store_open(const char *dir, uint32_t job, struct fm_er
 	return NULL;
 }
 
+int store_sync_name(const struct pages_store *s, struct fm_error *err)
+{
+	FM_AUTO_FREE char *parent = fm_format("%s/..", s->dir);
+
+	return parent ? fm_fsync_dir(parent, err) : fm_fail(err, FM_FAILED, "out of memory");
+}
+
 void pages_store_close(struct pages_store *s)
 {
 	if (!s)

@@ -27,4 +27,7 @@ int store_each(const char *dir, int (*each)(void *data, const uint8_t id[32]), v
 /* sweep.c: a descriptor that holds the lock until it is closed; -1: FM_BUSY, … */
 int store_lock(const struct pages_store *s, bool alone, struct fm_error *err);
 
+/* store.c: the name of the folder itself is durable. */
+int store_sync_name(const struct pages_store *s, struct fm_error *err);
+
 #endif

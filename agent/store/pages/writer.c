@@ -14,7 +14,7 @@
 #include "agent/store/pages/writer_private.h"
 #include "common/cleanup.h"
 
-static int is_broken(struct pages_writer *w, struct fm_error *err)
+int pages_writer_check(struct pages_writer *w, struct fm_error *err)
 {
 	int rc = 0;
 
@@ -50,7 +50,7 @@ struct pages_writer *pages_writer_create(struct pages_store *s, const struct pag
 	if (options_check(&o, err) < 0)
 		return NULL;
 	lock_fd = store_lock(s, false, err); /* before what is there is looked at */
-	if (lock_fd < 0 || pages_store_scan(s, err) < 0)
+	if (lock_fd < 0 || store_sync_name(s, err) < 0 || pages_store_scan(s, err) < 0)
 		return NULL;
 	w = calloc(1, sizeof(*w));
 	if (!w) {
@@ -66,6 +66,7 @@ struct pages_writer *pages_writer_create(struct pages_store *s, const struct pag
 	w->codec = o.codec;
 	w->level = o.level;
 	w->threads = o.threads;
+	w->nice = o.nice;
 	if (place_init(&w->place, s, &o, err) == 0 && writer_threads_start(w, o.hash, err) == 0)
 		return w;
 	pages_writer_abort(w);
@@ -96,8 +97,10 @@ static struct batch *batch_get(struct pages_writer *w, struct fm_error *err)
 	if (b)
 		batch_submit(w);
 	pthread_mutex_lock(&w->lock);
-	while (!w->idle && w->broken.code == FM_OK)
+	while (!w->idle && w->broken.code == FM_OK) {
+		writer_go_on(w);
 		pthread_cond_wait(&w->room, &w->lock);
+	}
 	if (w->broken.code != FM_OK) {
 		*err = w->broken;
 		pthread_mutex_unlock(&w->lock);
@@ -161,6 +164,13 @@ int pages_writer_forget(struct pages_writer *w, const uint64_t *pfn, size_t coun
 	return 0;
 }
 
+void pages_writer_pause(struct pages_writer *w)
+{
+	pthread_mutex_lock(&w->lock);
+	w->paused = true;
+	pthread_mutex_unlock(&w->lock);
+}
+
 void pages_writer_progress(const struct pages_writer *w, struct pages_progress *progress_r)
 {
 	const struct place_counts *c = &w->place.counts;
@@ -207,7 +217,7 @@ int pages_writer_finish(struct pages_writer *w, const char *map_path, const void
 	if (w->filling)
 		batch_submit(w);
 	writer_threads_end(w);
-	rc = is_broken(w, err);
+	rc = pages_writer_check(w, err);
 	if (rc == 0)
 		rc = writer_pack_end(&w->thread[0], err);
 	if (rc == 0)

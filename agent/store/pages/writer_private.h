@@ -36,6 +36,7 @@ struct pages_writer {
 	enum pages_codec codec;
 	int level;
 	unsigned threads, running;
+	int nice;
 	struct writer_thread thread[PAGES_THREADS_MAX];
 	struct batch *filling; /* the caller's */
 	int lock_fd;           /* shared with other writers: no sweep */
@@ -46,7 +47,7 @@ struct pages_writer {
 	struct batch *queue, **queue_end, *idle;
 	struct batch *hashed; /* by turn */
 	uint64_t turn;        /* of the batch to be placed next */
-	bool placing;
+	bool placing, paused;
 	struct frame_buffer *frames, **frames_end; /* to be compressed, into place.pack */
 	bool ended;
 	struct fm_error broken; /* FM_OK while all is well */
@@ -54,6 +55,9 @@ struct pages_writer {
 
 /* The first one is kept; whoever waits for room hears of it. */
 void writer_break(struct pages_writer *w, const struct fm_error *why);
+
+/* Ends a pause. Locked. */
+void writer_go_on(struct pages_writer *w);
 
 /* Hashers, room, batches, and the threads. */
 int writer_threads_start(struct pages_writer *w, const char *hash, struct fm_error *err);

@@ -12,6 +12,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "agent/store/pages/writer_private.h"
 
@@ -181,16 +182,25 @@ static void task_drop(struct pages_writer *w, enum task task, struct frame_buffe
 	place_give_frame(&w->place, f);
 }
 
+void writer_go_on(struct pages_writer *w)
+{
+	if (w->paused)
+		pthread_cond_broadcast(&w->work);
+	w->paused = false;
+}
+
 static void *thread_run(void *data)
 {
 	struct writer_thread *t = data;
 	struct pages_writer *w = t->writer;
 
+	if (w->nice)
+		setpriority(PRIO_PROCESS, 0, w->nice); /* on Linux this is the thread's alone */
 	pthread_mutex_lock(&w->lock);
 	for (;;) {
 		struct frame_buffer *f = NULL;
 		struct batch *b = NULL;
-		enum task task = task_take(w, &f, &b);
+		enum task task = w->paused ? TASK_NONE : task_take(w, &f, &b);
 		struct fm_error err;
 		int rc;
 
@@ -242,6 +252,7 @@ int writer_threads_start(struct pages_writer *w, const char *hash, struct fm_err
 void writer_threads_end(struct pages_writer *w)
 {
 	pthread_mutex_lock(&w->lock);
+	writer_go_on(w);
 	w->ended = true;
 	pthread_cond_broadcast(&w->work);
 	pthread_mutex_unlock(&w->lock);
