@@ -122,6 +122,11 @@ static void answer(struct cutter *c, bool yes)
 	done(c->m.order, &sum, yes ? NULL : &why, c->arg);
 }
 
+struct json_object *cutter_progress(const struct job *job)
+{
+	return job->cutter && !member_over(&job->cutter->m) ? job->cutter->progress : NULL;
+}
+
 /* ---- the machine --------------------------------------------------------------------------------- */
 
 static int64_t state_ms(const struct cutter *c)
@@ -238,6 +243,7 @@ static void cutter_free(struct cutter *c)
 	free(c->frames);
 	json_object_put(c->rest);
 	json_object_put(c->map);
+	json_object_put(c->progress);
 	free(c);
 }
 

@@ -28,6 +28,10 @@ void cutter_stop(struct job *job, const struct fm_error *error);
 /* If it does not end well, that is why; the first to be blamed stays. */
 void cutter_blame_for(struct job *job, const struct fm_snapshot_id *id, const struct fm_error *error);
 
+/* How far the member's save is: {pages, zero_pages, known_pages, stored_pages, stored_bytes, raw_bytes}; NULL: none is
+ * under way, or nothing is known yet. The cutter's. */
+struct json_object *cutter_progress(const struct job *job);
+
 /* Nobody waits for this snapshot's answers here any more. */
 void cutter_forget(struct job *job, const struct fm_snapshot_id *id);
 

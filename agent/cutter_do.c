@@ -85,6 +85,11 @@ static void on_save_event(struct worker *w, const char *event, struct json_objec
 		c->stopped_ms = json_object_get_double(json_object_object_get(o, "stopped_ms"));
 		take_rest(c, o);
 		cutter_tell(c, MEMBER_EV_RELEASED);
+	} else if (strcmp(event, "progress") == 0) {
+		json_object_put(c->progress);
+		c->progress = json_object_get(o);
+		json_object_object_del(c->progress, "event");
+		fm_json_set_int(c->progress, "raw_bytes", c->raw_bytes);
 	} else if (strcmp(event, "saved") == 0) {
 		take_saved(c, o);
 		cutter_tell(c, MEMBER_EV_SAVED);

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "agent/cutter.h"
 #include "agent/group.h"
 #include "agent/snapshot.h"
 #include "agent/tree.h"
@@ -286,6 +287,8 @@ struct json_object *job_to_json(const struct job *job)
 		fm_json_set_string(o, "restored_from", id);
 	}
 	add_outcome(o, job);
+	if (cutter_progress(job))
+		json_object_object_add(o, "saving", json_object_get(cutter_progress(job)));
 	fm_json_set_bool(o, "checkpoint_disabled", job->checkpoint_disabled);
 	fm_json_set_string(o, "domain", job->domain);
 	fm_json_set_int(o, "created", job->created);

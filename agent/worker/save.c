@@ -32,6 +32,7 @@ enum phase {
 /* What a store is expected to take at least: 32 MB/s. */
 #define STOP_COPY_BYTES_PER_MS 32000
 #define SWEEP_MS 100
+#define PROGRESS_MS 500
 
 struct save {
 	struct worker *worker;
@@ -39,6 +40,7 @@ struct save {
 	struct pump *pump;
 	int64_t deadline_ms; /* of the order to cut */
 	int64_t stop_max_ms, stop_deadline_ms; /* until all is out of the stopped domain */
+	int64_t progress_ms; /* the pump's thread's: when progress is told next */
 	atomic_int phase;
 	bool told;  /* the agent itself said abort */
 	bool stuck; /* the driver could not resume the domain */
@@ -61,11 +63,37 @@ static bool give_up(void *data, struct fm_error *err)
 	return false;
 }
 
+static void add_pages(struct json_object *fields, const struct pages_progress *p)
+{
+	fm_json_set_int(fields, "zero_pages", (int64_t)p->zero);
+	fm_json_set_int(fields, "known_pages", (int64_t)p->known);
+	fm_json_set_int(fields, "stored_pages", (int64_t)p->stored);
+}
+
+/* By the pump's thread: an event is one write, so it does not get between another's bytes. */
+static void tell_progress(struct save *s)
+{
+	struct pages_progress p = stream_writer_progress(s->writer);
+	struct json_object *fields = json_object_new_object();
+
+	s->progress_ms = control_now_ms() + PROGRESS_MS;
+	if (!fields)
+		return;
+	fm_json_set_int(fields, "pages", (int64_t)p.put);
+	add_pages(fields, &p);
+	fm_json_set_int(fields, "stored_bytes", (int64_t)p.stored_bytes);
+	control_event(s->worker->control, "progress", fields);
+}
+
 static int sink(void *data, const void *bytes, size_t size, struct fm_error *err)
 {
 	struct save *s = data;
 
-	return stream_write(s->writer, bytes, size, err);
+	if (stream_write(s->writer, bytes, size, err) < 0)
+		return -1;
+	if (control_now_ms() >= s->progress_ms)
+		tell_progress(s);
+	return 0;
 }
 
 /* What a command means that is not the one awaited. */
@@ -218,9 +246,7 @@ static void tell_saved(struct save *s, const struct stream_saved *saved)
 		fm_json_set_string(fields, "sha256", saved->map.sha256);
 		fm_json_set_int(fields, "stored_bytes", (int64_t)saved->stored);
 		fm_json_set_int(fields, "pages", (int64_t)saved->count);
-		fm_json_set_int(fields, "zero_pages", (int64_t)saved->pages.zero);
-		fm_json_set_int(fields, "known_pages", (int64_t)saved->pages.known);
-		fm_json_set_int(fields, "stored_pages", (int64_t)saved->pages.stored);
+		add_pages(fields, &saved->pages);
 	}
 	control_event(s->worker->control, "saved", fields);
 }
@@ -288,7 +314,7 @@ static struct stream_writer *open_writer(struct worker *w, struct fm_error *err)
 
 int operation_save(struct worker *w, struct fm_error *err)
 {
-	struct save s = { .worker = w, .deadline_ms = INT64_MAX / 2 };
+	struct save s = { .worker = w, .deadline_ms = INT64_MAX / 2, .progress_ms = control_now_ms() + PROGRESS_MS };
 	const struct save_calls calls = { on_armed, on_hold, on_frozen, on_cut, on_released, on_stuck, &s };
 	size_t limit = w->request->buffer_bytes ? (size_t)w->request->buffer_bytes : pump_default_limit();
 	struct stream_saved saved = { 0 };

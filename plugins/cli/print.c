@@ -74,3 +74,23 @@ int print_finish(struct fm_error *err)
 		return fm_fail(err, FM_FAILED, "cannot write the output: %s", strerror(errno));
 	return 0;
 }
+
+char *print_share(struct json_object *pages, const char *key)
+{
+	double all = print_number_at(pages, "zero_pages") + print_number_at(pages, "known_pages") +
+		     print_number_at(pages, "stored_pages");
+
+	return fm_format("%.0f%%", all > 0 ? 100 * print_number_at(pages, key) / all : 0);
+}
+
+char *print_saving(struct json_object *saving)
+{
+	FM_AUTO_FREE char *read = text_size((int64_t)print_number_at(saving, "pages") * 4096);
+	FM_AUTO_FREE char *of = text_size((int64_t)print_number_at(saving, "raw_bytes"));
+	FM_AUTO_FREE char *new = text_size((int64_t)print_number_at(saving, "stored_bytes"));
+	FM_AUTO_FREE char *zero = print_share(saving, "zero_pages"), *known = print_share(saving, "known_pages");
+
+	if (!saving || !read || !of || !new || !zero || !known)
+		return NULL;
+	return fm_format("%s of %s read, %s new, %s zero, %s known", read, of, new, zero, known);
+}

@@ -24,7 +24,9 @@ static const struct table_column columns[] = {
 	{ .title = "STATE OF", .right = true },
 	{ .title = "STOPPED", .right = true },
 	{ .title = "HELD FRAMES", .right = true },
-	{ .title = "SHA-256", .trunc = true },
+	{ .title = "ZERO", .right = true },
+	{ .title = "KNOWN", .right = true },
+	{ .title = "NEW", .right = true },
 	{ .title = NULL },
 };
 
@@ -40,7 +42,9 @@ static int member_row(struct table *table, struct json_object *m, struct fm_erro
 	table_cell(table, text_size(fm_json_int_or(m, "raw_bytes", 0)));
 	table_cell(table, text_ms(print_number_at(m, "stop_ms")));
 	table_cell(table, fm_format("%lld", (long long)fm_json_int_or(m, "held_frames", 0)));
-	table_cell_copy(table, print_text_at(m, "sha256"));
+	table_cell(table, print_share(m, "zero_pages"));
+	table_cell(table, print_share(m, "known_pages"));
+	table_cell(table, print_share(m, "stored_pages"));
 	return 0;
 }
 
@@ -133,6 +137,7 @@ static void print_job(struct json_object *job)
 		print_field("Keeps", fm_format("%lld", (long long)fm_json_int_or(job, "keep", 0)));
 	if (fm_json_bool_or(job, "checkpoint_disabled", false))
 		print_field("Snapshots", strdup("disabled"));
+	print_field("Saving", print_saving(print_at(job, "saving")));
 	if (snapshot)
 		print_field("Snapshot", fm_format("%s %s, %s", print_text_at(snapshot, "id"), print_text_at(snapshot, "state"),
 						  *print_text_at(snapshot, "error") ? print_text_at(snapshot, "error") :

@@ -56,6 +56,7 @@ static const struct table_column job_columns[] = {
 	{ .title = "STATE" },
 	{ .title = "IMAGE" },
 	{ .title = "SNAPSHOT" },
+	{ .title = "SAVING" },
 	{ .title = "ERROR", .trunc = true },
 	{ .title = NULL },
 };
@@ -131,6 +132,7 @@ static int agent_row(struct table *table, const struct inquiry *q, const struct 
 static int job_row(struct table *table, struct json_object *job, struct fm_error *err)
 {
 	struct json_object *snapshot = print_at(job, "snapshot");
+	FM_AUTO_FREE char *saving = print_saving(print_at(job, "saving"));
 
 	if (table_row(table, err) < 0)
 		return -1;
@@ -142,6 +144,7 @@ static int job_row(struct table *table, struct json_object *job, struct fm_error
 	table_cell_copy(table, print_text_at(job, "image"));
 	table_cell(table, snapshot ? fm_format("%s %s", print_text_at(snapshot, "id"), print_text_at(snapshot, "state")) :
 				     strdup(""));
+	table_cell_copy(table, saving ? saving : "");
 	table_cell_copy(table, *print_text_at(job, "error") ? print_text_at(job, "error") :
 							       print_text_at(snapshot, "error"));
 	return 0;

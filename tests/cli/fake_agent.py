@@ -16,7 +16,7 @@ SHA = "ab" * 32
 
 def member(rank):
     return {"rank": rank, "node": f"n{rank + 1}", "type": "pvh", "live": True, "bytes": 17825792, "raw_bytes": 100663296,
-            "sha256": SHA, "stop_ms": 57.2 + rank, "held_frames": 3 * rank, "held_bytes": 300 * rank}
+            "sha256": SHA, "zero_pages": 45, "known_pages": 30, "stored_pages": 25, "stop_ms": 57.2 + rank, "held_frames": 3 * rank, "held_bytes": 300 * rank}
 
 
 def snapshot(name, **more):
@@ -33,7 +33,8 @@ def snapshot(name, **more):
 
 JOB = {"job": 12, "uid": 1000, "user": "alice", "nodes": ["n1", "n2"], "lead": "n1", "image": "mpi", "members": 2,
        "node": "n1", "rank": 0, "state": "running", "incarnation": 1, "interval_s": 1800, "keep": 2,
-       "restored_from": "11.4", "checkpoint_disabled": False, "domain": "fm-12-0", "created": "2026-01-31T11:00:00Z"}
+       "saving": {"pages": 12288, "zero_pages": 6144, "known_pages": 3072, "stored_pages": 3072,
+                  "stored_bytes": 3145728, "raw_bytes": 100663296}, "restored_from": "11.4", "checkpoint_disabled": False, "domain": "fm-12-0", "created": "2026-01-31T11:00:00Z"}
 STATUS = {"version": "0.1.0", "node": "n1", "hypervisor": "xen", "gate": "bpf", "uptime_s": 93784.5, "jobs": [12],
           "store": {"dir": "/store", "free_bytes": 5 << 40}}
 ERRORS = {400: (2, "usage"), 403: (4, "denied"), 404: (3, "not found"), 409: (8, "busy"), 422: (5, "corrupt"), 500: (1, "failed")}
