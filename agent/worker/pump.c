@@ -41,7 +41,7 @@ struct pump {
 	pthread_cond_t changed;
 	struct block *head, **tail; /* filled, in order */
 	struct block *spare;
-	size_t allocated, limit; /* blocks */
+	size_t allocated, limit, filled; /* blocks */
 	int read_fd, write_fd, done_fd;
 	bool input_ended, stop, failed, paused;
 	struct fm_error err; /* of the sink */
@@ -116,6 +116,7 @@ static void queue(struct pump *p, struct block *b)
 	b->next = NULL;
 	*p->tail = b;
 	p->tail = &b->next;
+	p->filled++;
 	pthread_cond_broadcast(&p->changed);
 	pthread_mutex_unlock(&p->lock);
 }
@@ -161,6 +162,7 @@ static struct block *take_filled(struct pump *p)
 	b = p->stop || p->failed ? NULL : p->head;
 	if (b) {
 		p->head = b->next;
+		p->filled--;
 		if (!p->head)
 			p->tail = &p->head;
 	}
@@ -293,6 +295,16 @@ void pump_pause(struct pump *p, bool pause)
 	p->paused = pause;
 	pthread_cond_broadcast(&p->changed);
 	pthread_mutex_unlock(&p->lock);
+}
+
+bool pump_is_ready(struct pump *p)
+{
+	bool ready;
+
+	pthread_mutex_lock(&p->lock);
+	ready = p->filled <= p->limit / 4;
+	pthread_mutex_unlock(&p->lock);
+	return ready;
 }
 
 void pump_close(struct pump *p)

@@ -45,6 +45,9 @@ int pump_fd(const struct pump *p);
  * the sink gets nothing as long as the queue has room, but for a slice it has begun. */
 void pump_pause(struct pump *p, bool pause);
 
+/* Is at most a quarter of the memory filled? What comes in the next moment then only has to be copied. */
+bool pump_is_ready(struct pump *p);
+
 /* No more will be written: close the write end. Ends a pause. */
 void pump_close(struct pump *p);
 

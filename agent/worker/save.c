@@ -32,6 +32,7 @@ enum phase {
 /* What a store is expected to take at least: 32 MB/s. */
 #define STOP_COPY_BYTES_PER_MS 32000
 #define SWEEP_MS 100
+#define CATCH_UP_MS 20
 #define PROGRESS_MS 500
 
 struct save {
@@ -41,6 +42,7 @@ struct save {
 	int64_t deadline_ms; /* of the order to cut */
 	int64_t stop_max_ms, stop_deadline_ms; /* until all is out of the stopped domain */
 	int64_t progress_ms; /* the pump's thread's: when progress is told next */
+	struct json_object *armed; /* to be told as soon as the store has caught up */
 	atomic_int phase;
 	bool told;  /* the agent itself said abort */
 	bool stuck; /* the driver could not resume the domain */
@@ -109,21 +111,46 @@ static enum save_verdict unexpected(struct save *s, enum command command)
 	return SAVE_ABORT;
 }
 
+/* The stop is to come: what is said of it waits until the store has caught up, see catch_up(). */
 static void on_armed(bool live, uint64_t raw_bytes, void *data)
 {
 	struct save *s = data;
-	struct json_object *fields = json_object_new_object();
 
-	s->phase = PHASE_WAIT;
+	s->armed = json_object_new_object();
 	s->deadline_ms = control_now_ms() + s->worker->request->hold_max_ms;
 	s->stop_max_ms = s->worker->request->stop_max_ms;
 	if (!live) /* all of the memory goes through the store while it is stopped */
 		s->stop_max_ms += (int64_t)(raw_bytes / STOP_COPY_BYTES_PER_MS);
-	if (fields) {
-		fm_json_set_bool(fields, "live", live);
-		fm_json_set_int(fields, "raw_bytes", (int64_t)raw_bytes);
+	if (!s->armed)
+		return;
+	fm_json_set_bool(s->armed, "live", live);
+	fm_json_set_int(s->armed, "raw_bytes", (int64_t)raw_bytes);
+}
+
+/*
+ * A guest is not to be stopped while the memory between it and a slow store is still full of its first pass: its last
+ * pages would have to wait for the store. So nothing more is copied meanwhile.
+ */
+static enum save_verdict catch_up(struct save *s)
+{
+	enum command command = control_wait(s->worker->control, 0, pump_done_fd(s->pump));
+
+	while (command == COMMAND_NONE && !pump_is_ready(s->pump) && control_now_ms() < s->deadline_ms)
+		command = control_wait(s->worker->control, CATCH_UP_MS, pump_done_fd(s->pump));
+	if (command == COMMAND_EVENT) {
+		pump_failed(s->pump, &s->why);
+		return SAVE_ABORT;
 	}
-	control_event(s->worker->control, "armed", fields);
+	if (command != COMMAND_NONE)
+		return unexpected(s, command);
+	if (!pump_is_ready(s->pump)) {
+		fm_fail(&s->why, FM_TIMEOUT, "the store does not keep up with the domain's memory");
+		return SAVE_ABORT;
+	}
+	s->phase = PHASE_WAIT;
+	s->deadline_ms = control_now_ms() + s->worker->request->hold_max_ms;
+	control_event(s->worker->control, "armed", fm_steal_ptr(&s->armed));
+	return SAVE_HOLD;
 }
 
 static void rest(struct save *s)
@@ -138,6 +165,8 @@ static enum save_verdict on_hold(int timeout_ms, void *data)
 	int64_t left = s->deadline_ms - control_now_ms();
 	enum command command;
 
+	if (s->armed)
+		return catch_up(s);
 	if (left < timeout_ms)
 		timeout_ms = left > 0 ? (int)left : 0;
 	command = control_wait(s->worker->control, timeout_ms, pump_done_fd(s->pump));
@@ -334,5 +363,6 @@ int operation_save(struct worker *w, struct fm_error *err)
 		r = ended(&s, r, err);
 	pump_destroy(s.pump);
 	stream_writer_abort(s.writer);
+	json_object_put(s.armed);
 	return r;
 }

@@ -28,7 +28,7 @@ void worker_send(struct worker_process *w, const char *fmt, ...) __attribute__((
 /* Start and send {"driver":"sim","rundir":…, <fields>}. */
 void worker_request(struct worker_process *w, const char *folder, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
-struct json_object *worker_any_event(struct worker_process *w); /* caller puts it */
+struct json_object *worker_any_event(struct worker_process *w); /* but "progress"; caller puts it */
 /* The next event, which must be `event`; caller puts it. */
 struct json_object *worker_event(struct worker_process *w, const char *event);
 /* The same, and nothing in it matters. */
