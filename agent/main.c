@@ -30,6 +30,7 @@
 #include "agent/trim.h"
 #include "agent/watch.h"
 #include "common/cleanup.h"
+#include "common/hex.h"
 #include "common/io.h"
 
 #define LOCK_TRIES 20
@@ -79,8 +80,7 @@ int agent_random_token(char hex_r[65], struct fm_error *err)
 
 	if (getrandom(bytes, sizeof(bytes), 0) != (ssize_t)sizeof(bytes))
 		return fm_fail(err, FM_FAILED, "no random numbers: %s", strerror(errno));
-	for (size_t i = 0; i < sizeof(bytes); i++)
-		snprintf(hex_r + 2 * i, 3, "%02x", bytes[i]);
+	fm_hex(bytes, sizeof(bytes), hex_r);
 	return 0;
 }
 

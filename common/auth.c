@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "common/cleanup.h"
+#include "common/hex.h"
 #include "common/io.h"
 
 #define AUTH_TTL_S 60
@@ -23,9 +24,7 @@ void fm_sha256_hex(const void *data, size_t size, char hex_r[65])
 
 	if (!EVP_Digest(data, size, digest, &n, EVP_sha256(), NULL))
 		n = 0; /* an empty digest matches nothing */
-	for (unsigned i = 0; i < n; i++)
-		snprintf(hex_r + 2 * i, 3, "%02x", digest[i]);
-	hex_r[2 * n] = '\0';
+	fm_hex(digest, n, hex_r);
 }
 
 /* What a credential is bound to: the request itself. */

@@ -9,6 +9,7 @@ libfermata_la_SOURCES = \
 	common/conf_parse.c common/conf_parse.h \
 	common/duration.c common/duration.h \
 	common/error.c common/error.h \
+	common/hex.c common/hex.h \
 	common/hostlist.c common/hostlist.h \
 	common/http.c common/http.h \
 	common/image.c \

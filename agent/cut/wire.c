@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/hex.h"
+
 #define MAGIC 0x466d4331u
 #define ORDER_SIZE 16u
 #define ANSWER_SIZE 48u /* before text and entries */
@@ -260,13 +262,7 @@ void wire_grant_format(char text_r[WIRE_GRANT_MAX], const struct wire_frame *fra
 {
 	int n = snprintf(text_r, WIRE_GRANT_MAX, "cut %u.%u %u %u ", frame->job, frame->n, frame->from, frame->to);
 
-	for (unsigned i = 0; i < WIRE_KEY; i++)
-		n += snprintf(text_r + n, WIRE_GRANT_MAX - (size_t)n, "%02x", key[i]);
-}
-
-static int nibble(char c)
-{
-	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+	fm_hex(key, WIRE_KEY, text_r + n);
 }
 
 int wire_grant_parse(const char *text, size_t size, const struct wire_frame *frame, uint8_t key_r[WIRE_KEY],
@@ -281,12 +277,7 @@ int wire_grant_parse(const char *text, size_t size, const struct wire_frame *fra
 	before = strlen(want) - hex;
 	if (size != before + hex || memcmp(text, want, before))
 		return fm_fail(err, FM_DENIED, "the credential is for something else");
-	for (unsigned i = 0; i < WIRE_KEY; i++) {
-		int high = nibble(text[before + 2 * i]), low = nibble(text[before + 2 * i + 1]);
-
-		if (high < 0 || low < 0)
-			return fm_fail(err, FM_DENIED, "the credential holds no key");
-		key_r[i] = (uint8_t)(high << 4 | low);
-	}
+	if (!fm_unhex(text + before, hex, key_r, WIRE_KEY))
+		return fm_fail(err, FM_DENIED, "the credential holds no key");
 	return 0;
 }

@@ -3,7 +3,6 @@
 noinst_LTLIBRARIES += libfm_store.la
 libfm_store_la_SOURCES = \
 	agent/store/describe.c \
-	agent/store/digest.c agent/store/digest.h \
 	agent/store/file.c \
 	agent/store/folder.c agent/store/folder.h \
 	agent/store/manifest.c agent/store/manifest.h \

@@ -146,9 +146,10 @@ static void *run_reader(void *arg)
 	return NULL;
 }
 
-static bool has_room(const struct pump *p)
+/* While paused, and there is room for more, nothing goes to the sink. */
+static bool rests(const struct pump *p)
 {
-	return p->spare || p->allocated < p->limit;
+	return p->paused && (p->spare || p->allocated < p->limit);
 }
 
 /* The next filled block; NULL: there will be none. */
@@ -157,7 +158,7 @@ static struct block *take_filled(struct pump *p)
 	struct block *b;
 
 	pthread_mutex_lock(&p->lock);
-	while ((p->head ? p->paused && has_room(p) : !p->input_ended) && !p->stop && !p->failed)
+	while ((p->head ? rests(p) : !p->input_ended) && !p->stop && !p->failed)
 		pthread_cond_wait(&p->changed, &p->lock);
 	b = p->stop || p->failed ? NULL : p->head;
 	if (b) {
@@ -170,13 +171,12 @@ static struct block *take_filled(struct pump *p)
 	return b;
 }
 
-/* While paused, and there is room for more, nothing goes to the sink. */
 static bool wait_turn(struct pump *p)
 {
 	bool go_on;
 
 	pthread_mutex_lock(&p->lock);
-	while (p->paused && has_room(p) && !p->stop && !p->failed)
+	while (rests(p) && !p->stop && !p->failed)
 		pthread_cond_wait(&p->changed, &p->lock);
 	go_on = !p->stop && !p->failed;
 	pthread_mutex_unlock(&p->lock);

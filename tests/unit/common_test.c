@@ -21,6 +21,7 @@
 #include "common/cleanup.h"
 #include "common/conf.h"
 #include "common/duration.h"
+#include "common/hex.h"
 #include "common/hostlist.h"
 #include "common/io.h"
 #include "common/json.h"
@@ -282,6 +283,26 @@ static void errors_nest(void **state)
 	assert_string_equal(err.text, "again: job 3: no answer");
 }
 
+static void test_hex(void **state)
+{
+	static const unsigned char bytes[] = { 0x00, 0x9a, 0xff, 0x10 };
+	unsigned char back[sizeof(bytes)];
+	char text[2 * sizeof(bytes) + 1];
+
+	(void)state;
+	fm_hex(bytes, sizeof(bytes), text);
+	assert_string_equal(text, "009aff10");
+	assert_true(fm_unhex(text, 8, back, 4));
+	assert_memory_equal(back, bytes, 4);
+	fm_hex(bytes, 0, text);
+	assert_string_equal(text, "");
+	assert_false(fm_unhex("009aff1", 7, back, 4));
+	assert_false(fm_unhex("009aff100", 9, back, 4));
+	assert_false(fm_unhex("009AFF10", 8, back, 4));
+	assert_false(fm_unhex("009aff1g", 8, back, 4));
+	assert_false(fm_unhex("009a\0f10", 8, back, 4));
+}
+
 static void hashes(void **state)
 {
 	char hex[65];
@@ -306,7 +327,7 @@ int main(void)
 		cmocka_unit_test(slurm_durations), cmocka_unit_test(conf_durations), cmocka_unit_test(hostlists),
 		cmocka_unit_test(snapshot_ids), cmocka_unit_test(conf_values), cmocka_unit_test(conf_errors),
 		cmocka_unit_test(guest_addresses), cmocka_unit_test(images), cmocka_unit_test(json_input),
-		cmocka_unit_test(files), cmocka_unit_test(errors_nest), cmocka_unit_test(hashes),
+		cmocka_unit_test(files), cmocka_unit_test(errors_nest), cmocka_unit_test(test_hex), cmocka_unit_test(hashes),
 	};
 
 	return cmocka_run_group_tests(tests, make_dir, remove_dir);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "agent/store/pages/pages.h"
+#include "common/hex.h"
 
 static const struct hash_ops *const implementations[] = {
 	&hash_ipsec_mb, /* best first */
@@ -80,27 +81,10 @@ int hasher_pages(struct hasher *h, const void *const *page, size_t count, uint8_
 
 void hash_hex(const uint8_t hash[32], char hex_r[65])
 {
-	static const char digits[] = "0123456789abcdef";
-
-	for (unsigned i = 0; i < 32; i++) {
-		hex_r[2 * i] = digits[hash[i] >> 4];
-		hex_r[2 * i + 1] = digits[hash[i] & 15];
-	}
-	hex_r[64] = '\0';
+	fm_hex(hash, 32, hex_r);
 }
 
 int hash_parse(const char *hex, uint8_t hash_r[32])
 {
-	static const char digits[] = "0123456789abcdef";
-
-	if (strnlen(hex, 65) != 64)
-		return 0;
-	for (unsigned i = 0; i < 64; i++) {
-		const char *digit = strchr(digits, hex[i]);
-
-		if (!digit)
-			return 0;
-		hash_r[i / 2] = (uint8_t)(hash_r[i / 2] << 4 | (digit - digits));
-	}
-	return 1;
+	return fm_unhex(hex, strnlen(hex, 65), hash_r, 32);
 }
