@@ -17,6 +17,9 @@
 #include "common/cleanup.h"
 #include "common/io.h"
 
+/* So many packs are searched for what is alike at other members: all of those of a group of some dozens. */
+#define PACKS_MOST 128
+
 struct stream_writer {
 	char *map;
 	struct pages_store *store;
@@ -63,7 +66,7 @@ static void open_parent(struct stream_writer *w, const char *path, uint32_t job)
 static int prepare(struct stream_writer *w, const struct stream_place *at, const struct stream_options *o,
 		   struct fm_error *err)
 {
-	struct pages_writer_options options = { .codec = PAGES_LZ4, .nice = o->nice };
+	struct pages_writer_options options = { .codec = PAGES_LZ4, .packs_most = PACKS_MOST, .nice = o->nice };
 
 	if (access(at->map, F_OK) == 0)
 		return fm_fail(err, FM_FAILED, "it is there already");

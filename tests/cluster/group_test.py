@@ -48,9 +48,14 @@ def whole():
         assert ids == ["8.1", "8.2"], ids
         assert c.node(3).call("GET", "/v1/snapshots/8", uid=USER)["snapshot"] == "8.2"
         assert c.node(1).call("POST", "/v1/snapshots/8.1/verify", {}, USER)["ok"] is True
+        first, second = (c.node(1).call("GET", "/v1/snapshots/8.%d" % n, uid=USER) for n in (1, 2))
+        assert all(m["stored_pages"] > 0 for m in first["members"]), first
+        assert all(m["stored_pages"] == 0 and m["known_pages"] > 0 for m in second["members"]), second
+        assert 10 * second["bytes"] < first["bytes"] and second["raw_bytes"] >= first["raw_bytes"] // 2, (first, second)
         assert "echo job 8" in c.node(2).call("GET", "/v1/snapshots/8/script", uid=USER)["script"]
         c.node(1).call("DELETE", "/v1/snapshots/8.1", uid=USER)
         refused(3, c.node(1).call, "GET", "/v1/snapshots/8.1")
+        assert c.node(3).call("POST", "/v1/snapshots/8.2/verify", {}, USER)["ok"] is True  # its pages were written for 8.1
         c.all_run(8, [1, 2, 3])
 
 

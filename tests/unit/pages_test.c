@@ -2,6 +2,7 @@
 /* pages_test - what is put into the page store comes back, and is kept once. */
 #include "config.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -159,6 +160,48 @@ static void parent_and_inheritance(void **state)
 	pages_map_close(parent);
 	fixture_guest_dispose(&g);
 	fixture_guest_dispose(&later);
+}
+
+/* With a bound on the packs that are searched: the parent's are, whichever others are. */
+static void a_bound_on_the_packs_searched(void **state)
+{
+	struct world *w = *state;
+	struct fixture_guest g[6];
+	FM_AUTO_FREE char *path = fixture_path(w->store, "3.map");
+	struct pages_map *parent;
+	struct pages_saved s;
+	struct fm_error err;
+	unsigned stored = 0;
+
+	for (unsigned i = 0; i < 6; i++) {
+		char name[16];
+
+		snprintf(name, sizeof(name), "%u.map", i);
+		fixture_guest_init(&g[i], 600, i);
+		for (size_t k = 0; k < g[i].pages; k++) /* nothing alike among them */
+			g[i].content[k] = g[i].content[k] == FIXTURE_HOLE || !g[i].content[k] ? 0 : 10000 * (i + 1) + (uint32_t)k;
+		save(w, name, &(struct fixture_save){ { .codec = PAGES_LZ4 }, &g[i], NULL, NULL });
+	}
+	parent = pages_map_open(path, JOB, NULL, &err);
+	assert_non_null(parent);
+	for (size_t most = 1; most < 4; most++) {
+		char name[16];
+
+		snprintf(name, sizeof(name), "again%zu.map", most);
+		s = save(w, name, &(struct fixture_save){ { .codec = PAGES_LZ4, .parent = parent, .packs_most = most }, &g[3], NULL, NULL });
+		assert_int_equal(s.progress.stored, 0);
+	}
+	pages_map_close(parent);
+	for (unsigned i = 0; i < 6; i++) { /* without a parent there is one pack that may help one of them */
+		char name[16];
+
+		snprintf(name, sizeof(name), "last%u.map", i);
+		stored += save(w, name, &(struct fixture_save){ { .codec = PAGES_LZ4, .packs_most = 1 }, &g[i], NULL, NULL })
+				  .progress.stored > 0;
+	}
+	assert_true(stored >= 5);
+	for (unsigned i = 0; i < 6; i++)
+		fixture_guest_dispose(&g[i]);
 }
 
 static void the_last_of_repeats_counts(void **state)
@@ -534,6 +577,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(zeros_vanish, setup, teardown),
 		cmocka_unit_test_setup_teardown(kept_once_per_job, setup, teardown),
 		cmocka_unit_test_setup_teardown(parent_and_inheritance, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_bound_on_the_packs_searched, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_last_of_repeats_counts, setup, teardown),
 		cmocka_unit_test_setup_teardown(nothing_is_overtaken, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_skeleton_comes_back, setup, teardown),

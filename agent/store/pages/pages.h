@@ -121,6 +121,9 @@ struct pages_writer_options {
 	 */
 	const struct pages_map *parent;
 	bool inherit;
+	/* Look for pages in no more packs than that, and the parent's in any case; 0: in all. In a large group each member's own
+	 * suffice, and to open everybody's costs n² files. */
+	size_t packs_most;
 	const char *hash; /* "libcrypto", "ipsec-mb"; NULL: the fastest there is. All give the same. */
 	int nice;         /* of the threads; 0: as the caller's */
 };

@@ -138,8 +138,20 @@ struct scan {
 	struct pages_store *store;
 	struct pack **had; /* before; an entry goes NULL when it is still there */
 	size_t had_count;
+	const struct pages_map *first; /* its packs in any case; may be NULL */
+	size_t most;                   /* of others; 0: all */
 	struct fm_error *err;
 };
+
+static bool wanted(const struct scan *scan, const uint8_t id[32])
+{
+	if (!scan->most || scan->store->packs < scan->most)
+		return true;
+	for (size_t i = 0; scan->first && i < scan->first->packs; i++)
+		if (memcmp(scan->first->pack[i].id, id, 32) == 0)
+			return true;
+	return false;
+}
 
 static int scan_one(void *data, const uint8_t id[32])
 {
@@ -148,6 +160,8 @@ static int scan_one(void *data, const uint8_t id[32])
 	struct fm_error why;
 	long at;
 
+	if (!wanted(scan, id))
+		return 0;
 	for (size_t i = 0; i < scan->had_count; i++)
 		if (scan->had[i] && memcmp(scan->had[i]->id, id, 32) == 0) {
 			if (room_make(s, scan->err) < 0)
@@ -169,7 +183,12 @@ static int scan_one(void *data, const uint8_t id[32])
 
 int pages_store_scan(struct pages_store *s, struct fm_error *err)
 {
-	struct scan scan = { .store = s, .had_count = s->packs, .err = err };
+	return store_scan(s, NULL, 0, err);
+}
+
+int store_scan(struct pages_store *s, const struct pages_map *first, size_t most, struct fm_error *err)
+{
+	struct scan scan = { .store = s, .had_count = s->packs, .first = first, .most = most, .err = err };
 	int rc;
 
 	scan.had = s->pack;

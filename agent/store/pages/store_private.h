@@ -3,6 +3,7 @@
 #ifndef FM_STORE_PAGES_STORE_PRIVATE_H
 #define FM_STORE_PAGES_STORE_PRIVATE_H
 
+#include "agent/store/pages/map.h"
 #include "agent/store/pages/pack.h"
 
 struct pages_store {
@@ -18,6 +19,9 @@ struct pages_store {
 long store_index(const struct pages_store *s, const uint8_t id[32]);
 /* Open a pack and know it from now on; its index, or -1. */
 long store_add(struct pages_store *s, const uint8_t id[32], struct fm_error *err);
+
+/* pages_store_scan() of no more packs than `most`, and those of `first` (may be NULL) in any case; 0: of all. */
+int store_scan(struct pages_store *s, const struct pages_map *first, size_t most, struct fm_error *err);
 
 /* Calls each for all "<id>.pack" in dir until it says other than 0, and returns that. parts_r (may be NULL): the
  * number of .part files. */

@@ -50,7 +50,7 @@ struct pages_writer *pages_writer_create(struct pages_store *s, const struct pag
 	if (options_check(&o, err) < 0)
 		return NULL;
 	lock_fd = store_lock(s, false, err); /* before what is there is looked at */
-	if (lock_fd < 0 || store_sync_name(s, err) < 0 || pages_store_scan(s, err) < 0)
+	if (lock_fd < 0 || store_sync_name(s, err) < 0 || store_scan(s, o.parent, o.packs_most, err) < 0)
 		return NULL;
 	w = calloc(1, sizeof(*w));
 	if (!w) {
