@@ -19,7 +19,7 @@ check_PROGRAMS += tests/bench/store_image tests/bench/store_try
 tests_bench_store_image_SOURCES = tests/bench/store_image.c
 tests_bench_store_try_SOURCES = tests/bench/store_try.c
 tests_bench_store_try_CFLAGS = $(AM_CFLAGS) $(JSON_CFLAGS)
-tests_bench_store_try_LDADD = libfm_pages.la
+tests_bench_store_try_LDADD = libfm_store.la
 bench-store: tests/bench/store_image tests/bench/store_try
 	$(srcdir)/tests/bench/store --build $(abs_top_builddir) --output $(BENCH_RESULTS)
 .PHONY: bench-store

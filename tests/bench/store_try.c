@@ -4,11 +4,12 @@
  *
  *	store_try save DIR MAP IMAGE [codec=lz4|zstd|raw] [level=N] [threads=N] [frame=N] [pack=N] [hash=NAME]
  *	                             [parent=MAP] [changed=LIST]
+ *	store_try stream DIR MAP FILE [parent=MAP]
  *	store_try restore DIR MAP OUT [threads=N] [hash=NAME]
  *	store_try rewrite DIR [codec=…] [level=N] [frame=N]
  *	store_try verify DIR
  *
- * IMAGE is read as a stream, like a guest's; LIST has the numbers (u64) of the pages that differ from the parent's: then
+ * IMAGE is read as a stream, like a guest's; FILE is a saved domain (`fermata export`); LIST has the numbers (u64) of the pages that differ from the parent's: then
  * only these are read.
  */
 #include "config.h"
@@ -24,7 +25,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "agent/store/pages/pages.h"
+#include "agent/store/stream.h"
 #include "common/cleanup.h"
 #include "common/io.h"
 
@@ -184,6 +185,33 @@ static int save(char **argv, const struct arguments *given)
 	return 0;
 }
 
+static int stream(char **argv, const struct arguments *a)
+{
+	double since = now_s(CLOCK_MONOTONIC);
+	struct fm_error err = { 0 };
+	struct stream_writer *w = stream_writer_create(&(struct stream_place){ argv[1], argv[0], JOB },
+						       &(struct stream_options){ .parent = a->parent }, &err);
+	FM_AUTO_CLOSE int file = open(argv[2], O_RDONLY | O_CLOEXEC);
+	FM_AUTO_FREE char *piece = malloc(PIECE * 4096);
+	struct stream_saved saved;
+	ssize_t n;
+
+	if (!w || file < 0 || !piece)
+		return fail(w ? "cannot open the file" : err.text);
+	while ((n = fm_read_all(file, piece, PIECE * 4096)) > 0)
+		if (stream_write(w, piece, (size_t)n, &err) < 0)
+			return fail(err.text);
+	peak_note();
+	if (stream_writer_finish(w, &saved, &err) < 0)
+		return fail(err.text);
+	printf("{\"bytes\":%llu,\"map_bytes\":%llu,\"pages\":%llu,\"zero\":%llu,\"known\":%llu,\"stored\":%llu,",
+	       (unsigned long long)saved.stored, (unsigned long long)saved.map.bytes, (unsigned long long)saved.count,
+	       (unsigned long long)saved.pages.zero, (unsigned long long)saved.pages.known,
+	       (unsigned long long)saved.pages.stored);
+	tell(since);
+	return 0;
+}
+
 static int restore(char **argv, const struct arguments *a)
 {
 	double since = now_s(CLOCK_MONOTONIC);
@@ -250,11 +278,13 @@ int main(int argc, char **argv)
 
 	if (argc > 4 && strcmp(argv[1], "save") == 0 && arguments_read(&a, argv + 5) == 0)
 		return save(argv + 2, &a);
+	if (argc > 4 && strcmp(argv[1], "stream") == 0 && arguments_read(&a, argv + 5) == 0)
+		return stream(argv + 2, &a);
 	if (argc > 4 && strcmp(argv[1], "restore") == 0 && arguments_read(&a, argv + 5) == 0)
 		return restore(argv + 2, &a);
 	if (argc > 2 && (strcmp(argv[1], "rewrite") == 0 || strcmp(argv[1], "verify") == 0) &&
 	    arguments_read(&a, argv + 3) == 0)
 		return each_pack(argv[1], argv + 2, &a);
-	fprintf(stderr, "usage: store_try save|restore|rewrite|verify DIR …: see the head of its source\n");
+	fprintf(stderr, "usage: store_try save|stream|restore|rewrite|verify DIR …: see the head of its source\n");
 	return 2;
 }
