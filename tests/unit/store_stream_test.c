@@ -10,8 +10,10 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -253,6 +255,47 @@ static void a_pause_does_not_stop_it(void **state)
 	assert_ok(stream_writer_finish(w, &b->saved, &err), err);
 	expect_readable(b);
 	sample_dispose(&s);
+}
+
+struct pauser {
+	struct stream_writer *writer;
+	atomic_bool over;
+};
+
+static void *pause_always(void *data)
+{
+	struct pauser *p = data;
+
+	while (!p->over) {
+		stream_writer_pause(p->writer);
+		usleep(50);
+	}
+	return NULL;
+}
+
+/* At whatever moment it comes: also while a put waits for room. */
+static void pauses_at_any_moment(void **state)
+{
+	struct bench *b = *state;
+	struct pauser p = { 0 };
+	pthread_t thread;
+	struct fm_error err;
+
+	for (unsigned seed = 0; seed < 6; seed++) {
+		struct sample s = { 0 };
+
+		fixture_stream(&s, 12000, seed);
+		p.writer = begin(b, &err);
+		p.over = false;
+		assert_non_null(p.writer);
+		assert_int_equal(pthread_create(&thread, NULL, pause_always, &p), 0);
+		assert_ok(stream_write(p.writer, s.data, s.size, &err), err);
+		p.over = true;
+		assert_int_equal(pthread_join(thread, NULL), 0);
+		assert_ok(stream_writer_finish(p.writer, &b->saved, &err), err);
+		sample_dispose(&s);
+		assert_int_equal(unlink(b->path), 0);
+	}
 }
 
 /* ---- damage */
@@ -564,6 +607,7 @@ int main(void)
 		T(numbers_are_those_of_the_files),
 		T(what_is_there_is_not_written_again),
 		T(a_pause_does_not_stop_it),
+		T(pauses_at_any_moment),
 		T(every_damaged_byte_of_the_map_is_found),
 		T(damage_in_a_pack_is_found),
 		T(a_wrong_length_is_found),

@@ -97,9 +97,14 @@ static struct batch *batch_get(struct pages_writer *w, struct fm_error *err)
 	if (b)
 		batch_submit(w);
 	pthread_mutex_lock(&w->lock);
-	while (!w->idle && w->broken.code == FM_OK) {
+	if (!w->idle) {
 		writer_go_on(w);
-		pthread_cond_wait(&w->room, &w->lock);
+		w->waiting = true;
+		while (!w->idle && w->broken.code == FM_OK)
+			pthread_cond_wait(&w->room, &w->lock);
+		w->waiting = false;
+		w->paused = w->pause_next;
+		w->pause_next = false;
 	}
 	if (w->broken.code != FM_OK) {
 		*err = w->broken;
@@ -167,7 +172,10 @@ int pages_writer_forget(struct pages_writer *w, const uint64_t *pfn, size_t coun
 void pages_writer_pause(struct pages_writer *w)
 {
 	pthread_mutex_lock(&w->lock);
-	w->paused = true;
+	if (w->waiting) /* for the threads: they may not rest before it has its room */
+		w->pause_next = true;
+	else
+		w->paused = true;
 	pthread_mutex_unlock(&w->lock);
 }
 

@@ -47,7 +47,9 @@ struct pages_writer {
 	struct batch *queue, **queue_end, *idle;
 	struct batch *hashed; /* by turn */
 	uint64_t turn;        /* of the batch to be placed next */
-	bool placing, paused;
+	bool placing;
+	bool waiting;            /* a put is, for room */
+	bool paused, pause_next; /* as soon as it has it */
 	struct frame_buffer *frames, **frames_end; /* to be compressed, into place.pack */
 	bool ended;
 	struct fm_error broken; /* FM_OK while all is well */
