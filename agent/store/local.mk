@@ -1,6 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # agent/store: what is on disk; linked into the agent and the worker.
-noinst_LTLIBRARIES += libfm_store.la
+noinst_LTLIBRARIES += libfm_key.la libfm_store.la
+libfm_key_la_SOURCES = \
+	agent/store/blob.c \
+	agent/store/job_key.c \
+	agent/store/key.h agent/store/key_format.h agent/store/key_private.h \
+	agent/store/seal.c agent/store/seal.h \
+	agent/store/site_key.c
+libfm_key_la_CFLAGS = $(AM_CFLAGS) $(CRYPTO_CFLAGS)
+libfm_key_la_LIBADD = libfermata.la $(CRYPTO_LIBS)
+libfm_key_la_LDFLAGS = $(AM_LDFLAGS)
+
 libfm_store_la_SOURCES = \
 	agent/store/describe.c \
 	agent/store/file.c \
@@ -12,12 +22,12 @@ libfm_store_la_SOURCES = \
 	agent/store/stream.h agent/store/stream_reader.c agent/store/stream_writer.c \
 	agent/store/verify.c
 libfm_store_la_CFLAGS = $(AM_CFLAGS) $(JSON_CFLAGS) $(CRYPTO_CFLAGS)
-libfm_store_la_LIBADD = libfm_pages.la libxenstream.la libfermata.la $(JSON_LIBS) $(CRYPTO_LIBS) -lm
+libfm_store_la_LIBADD = libfm_key.la libfm_pages.la libxenstream.la libfermata.la $(JSON_LIBS) $(CRYPTO_LIBS) -lm
 libfm_store_la_LDFLAGS = $(AM_LDFLAGS)
 
 if HAVE_CMOCKA
 store_tests = tests/unit/store_test tests/unit/store_stream_test tests/unit/store_manifest_test \
-	tests/unit/store_crash_test
+	tests/unit/store_crash_test tests/unit/key_test tests/unit/job_key_test
 check_PROGRAMS += $(store_tests)
 TESTS += $(store_tests)
 check_LTLIBRARIES = libfm_store_fixture.la
@@ -27,7 +37,7 @@ libfm_store_fixture_la_LIBADD = libfm_store.la $(JSON_LIBS) $(CMOCKA_LIBS)
 tests_unit_store_test_CFLAGS = $(libfm_store_fixture_la_CFLAGS)
 tests_unit_store_test_LDADD = libfm_store_fixture.la
 tests_unit_store_stream_test_CFLAGS = $(libfm_store_fixture_la_CFLAGS)
-tests_unit_store_stream_test_LDADD = libfm_store_fixture.la
+tests_unit_store_stream_test_LDADD = libfm_key_fixture.la
 tests_unit_store_manifest_test_CFLAGS = $(libfm_store_fixture_la_CFLAGS)
 tests_unit_store_manifest_test_LDADD = libfm_store_fixture.la
 tests_unit_store_crash_test_CFLAGS = $(libfm_store_fixture_la_CFLAGS)
@@ -35,4 +45,14 @@ tests_unit_store_crash_test_LDADD = libfm_store_fixture.la
 tests_unit_store_crash_test_LDFLAGS = $(AM_LDFLAGS) \
 	-Wl,--wrap=write,--wrap=fsync,--wrap=rename,--wrap=mkdir,--wrap=mkostemp \
 	-Wl,--wrap=unlink,--wrap=unlinkat,--wrap=rmdir,--wrap=close
+check_LTLIBRARIES += libfm_key_fixture.la
+libfm_key_fixture_la_SOURCES = tests/unit/key_fixture.c tests/unit/key_fixture.h
+libfm_key_fixture_la_CFLAGS = $(libfm_store_fixture_la_CFLAGS)
+libfm_key_fixture_la_LIBADD = libfm_store_fixture.la
+tests_unit_key_test_CFLAGS = $(libfm_store_fixture_la_CFLAGS)
+tests_unit_key_test_LDADD = libfm_key_fixture.la $(CRYPTO_LIBS)
+tests_unit_job_key_test_CFLAGS = $(libfm_store_fixture_la_CFLAGS)
+tests_unit_job_key_test_LDADD = libfm_key_fixture.la
+tests_unit_job_key_test_LDFLAGS = $(AM_LDFLAGS) \
+	-Wl,--wrap=write,--wrap=fsync,--wrap=link,--wrap=unlink,--wrap=mkostemp
 endif

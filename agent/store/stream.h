@@ -21,6 +21,7 @@ struct stream_place {
 	const char *map;   /* the member's map file, in the snapshot's folder */
 	const char *pages; /* the job's page store, a directory */
 	uint32_t job;
+	const struct pages_key *key; /* the job's; NULL: it is not encrypted. Stays until the stream is closed */
 };
 
 /*

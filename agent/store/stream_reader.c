@@ -125,7 +125,7 @@ static int open_map(struct stream_reader *r, const struct stream_place *at, cons
 	uint64_t raw;
 	size_t size;
 
-	r->map = pages_map_open(at->map, at->job, expected->sha256, err);
+	r->map = pages_map_open(at->map, at->job, at->key, expected->sha256, err);
 	if (!r->map) /* a file that a manifest names is there, or the snapshot is damaged */
 		return err->code == FM_NOT_FOUND ? fm_fail(err, FM_CORRUPT, "%s is missing", at->map) : -1;
 	skeleton = pages_map_skeleton(r->map, &size);
@@ -142,7 +142,7 @@ static int prepare(struct stream_reader *r, const struct stream_place *at, const
 	const struct xenstream_shelf shelf = { shelf_next, shelf_fetch, r };
 
 	r->map_path = strdup(at->map);
-	r->store = pages_store_open(at->pages, at->job, err);
+	r->store = pages_store_open(at->pages, at->job, at->key, err);
 	if (!r->map_path || !r->store)
 		return r->map_path ? -1 : fm_fail(err, FM_FAILED, "out of memory");
 	if (open_map(r, at, expected, err) < 0)

@@ -55,12 +55,12 @@ static int keep(void *data, uint64_t pfn, const void *page, uint64_t *ref_r, str
 }
 
 /* It only saves time, so none, or a damaged one, is no error. */
-static void open_parent(struct stream_writer *w, const char *path, uint32_t job)
+static void open_parent(struct stream_writer *w, const char *path, const struct stream_place *at)
 {
 	struct fm_error ignored;
 
 	if (path)
-		w->parent = pages_map_open(path, job, NULL, &ignored);
+		w->parent = pages_map_open(path, at->job, at->key, NULL, &ignored);
 }
 
 static int prepare(struct stream_writer *w, const struct stream_place *at, const struct stream_options *o,
@@ -71,10 +71,10 @@ static int prepare(struct stream_writer *w, const struct stream_place *at, const
 	if (access(at->map, F_OK) == 0)
 		return fm_fail(err, FM_FAILED, "it is there already");
 	w->map = strdup(at->map);
-	w->store = pages_store_open(at->pages, at->job, err);
+	w->store = pages_store_open(at->pages, at->job, at->key, err);
 	if (!w->map || !w->store)
 		return w->map ? -1 : fm_fail(err, FM_FAILED, "out of memory");
-	open_parent(w, o->parent, at->job);
+	open_parent(w, o->parent, at);
 	options.parent = w->parent;
 	w->pages = pages_writer_create(w->store, &options, err);
 	if (!w->pages)

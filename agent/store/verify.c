@@ -25,7 +25,7 @@ static int verify_map(const struct place *at, const struct store_file *file, str
 
 	if (!path)
 		return fm_fail(err, FM_FAILED, "out of memory");
-	reader = stream_reader_open(&(struct stream_place){ path, at->pages, at->job }, file, err);
+	reader = stream_reader_open(&(struct stream_place){ path, at->pages, at->job, NULL }, file, err);
 	if (!reader)
 		return -1;
 	rc = stream_reader_finish(reader, err);

@@ -81,7 +81,7 @@ static int export(const struct cli *cli, struct fm_snapshot_id *id, unsigned ran
 	map_path = dir ? fm_format("%s/%s", dir, map.name) : NULL;
 	if (!pages || !map_path)
 		return fm_fail(err, FM_FAILED, "out of memory");
-	reader = stream_reader_open(&(struct stream_place){ map_path, pages, id->job }, &map, err);
+	reader = stream_reader_open(&(struct stream_place){ map_path, pages, id->job, NULL }, &map, err);
 	if (!reader)
 		return -1;
 	rc = strcmp(file, "-") ? write_file(reader, file, bytes_r, err) :

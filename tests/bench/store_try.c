@@ -9,6 +9,8 @@
  *	store_try rewrite DIR [codec=…] [level=N] [frame=N]
  *	store_try verify DIR
  *
+ * Each with [key=FILE], the site's key: then the job's key is DIR/key, and is made by the first save.
+ *
  * IMAGE is read as a stream, like a guest's; FILE is a saved domain (`fermata export`); LIST has the numbers (u64) of the pages that differ from the parent's: then
  * only these are read.
  */
@@ -34,7 +36,7 @@
 
 struct arguments {
 	struct pages_writer_options writer;
-	const char *parent, *changed;
+	const char *parent, *changed, *site;
 };
 
 static int fail(const char *what)
@@ -110,11 +112,29 @@ static int arguments_read(struct arguments *a, char **argv)
 			a->parent = value;
 		else if (strncmp(*argv, "changed=", 8) == 0)
 			a->changed = value;
+		else if (strncmp(*argv, "key=", 4) == 0)
+			a->site = value;
 		else
 			return -1;
 	}
 	a->writer.inherit = a->changed;
 	return 0;
+}
+
+/* The store, opened with the job's key if there is to be one. *key_r is freed after it. */
+static struct pages_store *store_open(const char *dir, const struct arguments *a, bool make, struct pages_key **key_r,
+				      struct fm_error *err)
+{
+	struct site_key *site = a->site ? site_key_load(a->site, err) : NULL;
+	int rc = -1;
+
+	*key_r = NULL;
+	if (site && make)
+		rc = pages_key_make(dir, JOB, site, dir, key_r, err);
+	else if (site || !a->site)
+		rc = pages_key_open(dir, JOB, site, key_r, err);
+	site_key_free(site);
+	return rc == 0 ? pages_store_open(dir, JOB, *key_r, err) : NULL;
 }
 
 /* All of the image, or the pages whose numbers are in list. */
@@ -154,8 +174,9 @@ static int save(char **argv, const struct arguments *given)
 	struct arguments a = *given;
 	double since = now_s(CLOCK_MONOTONIC);
 	struct fm_error err = { 0 };
-	struct pages_store *s = pages_store_open(argv[0], JOB, &err);
-	struct pages_map *parent = s && a.parent ? pages_map_open(a.parent, JOB, NULL, &err) : NULL;
+	struct pages_key *key;
+	struct pages_store *s = store_open(argv[0], &a, true, &key, &err);
+	struct pages_map *parent = s && a.parent ? pages_map_open(a.parent, JOB, key, NULL, &err) : NULL;
 	FM_AUTO_FREE uint64_t *list = NULL;
 	FM_AUTO_CLOSE int image = open(argv[2], O_RDONLY | O_CLOEXEC);
 	struct pages_writer *w = NULL;
@@ -182,6 +203,7 @@ static int save(char **argv, const struct arguments *given)
 	tell(since);
 	pages_map_close(parent);
 	pages_store_close(s);
+	pages_key_free(key);
 	return 0;
 }
 
@@ -189,7 +211,7 @@ static int stream(char **argv, const struct arguments *a)
 {
 	double since = now_s(CLOCK_MONOTONIC);
 	struct fm_error err = { 0 };
-	struct stream_writer *w = stream_writer_create(&(struct stream_place){ argv[1], argv[0], JOB },
+	struct stream_writer *w = stream_writer_create(&(struct stream_place){ argv[1], argv[0], JOB, NULL },
 						       &(struct stream_options){ .parent = a->parent }, &err);
 	FM_AUTO_CLOSE int file = open(argv[2], O_RDONLY | O_CLOEXEC);
 	FM_AUTO_FREE char *piece = malloc(PIECE * 4096);
@@ -217,8 +239,9 @@ static int restore(char **argv, const struct arguments *a)
 	double since = now_s(CLOCK_MONOTONIC);
 	struct pages_reader_options o = { .threads = a->writer.threads, .hash = a->writer.hash };
 	struct fm_error err = { 0 };
-	struct pages_store *s = pages_store_open(argv[0], JOB, &err);
-	struct pages_map *m = s ? pages_map_open(argv[1], JOB, NULL, &err) : NULL;
+	struct pages_key *key;
+	struct pages_store *s = store_open(argv[0], a, false, &key, &err);
+	struct pages_map *m = s ? pages_map_open(argv[1], JOB, key, NULL, &err) : NULL;
 	struct pages_reader *r = m ? pages_reader_create(s, m, &o, &err) : NULL;
 	FM_AUTO_CLOSE int out = open(argv[2], O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	struct iovec part[PAGES_BATCH];
@@ -240,6 +263,7 @@ static int restore(char **argv, const struct arguments *a)
 	pages_reader_destroy(r);
 	pages_map_close(m);
 	pages_store_close(s);
+	pages_key_free(key);
 	return 0;
 }
 
@@ -249,7 +273,8 @@ static int each_pack(const char *what, char **argv, const struct arguments *a)
 	struct pages_rewrite_options o = { .codec = a->writer.codec, .level = a->writer.level,
 					   .frame_pages = a->writer.frame_pages };
 	struct fm_error err = { 0 };
-	struct pages_store *s = pages_store_open(argv[0], JOB, &err);
+	struct pages_key *key;
+	struct pages_store *s = store_open(argv[0], a, false, &key, &err);
 	unsigned long long before = 0, after = 0, pages = 0;
 	char id[65];
 
@@ -269,6 +294,7 @@ static int each_pack(const char *what, char **argv, const struct arguments *a)
 	printf("{\"bytes\":%llu,\"after_bytes\":%llu,\"pages\":%llu,", before, after, pages);
 	tell(since);
 	pages_store_close(s);
+	pages_key_free(key);
 	return 0;
 }
 

@@ -195,7 +195,7 @@ static void look(struct world *w, bool killed, bool done, const char *when)
 	} else {
 		assert_false(done);
 	}
-	s = pages_store_open(w->dir, JOB, &err);
+	s = pages_store_open(w->dir, JOB, fixture_key, &err);
 	assert_ok(pages_store_scan(s, &err), err);
 	pages_store_usage(s, &usage);
 	if (usage.damaged > 0)
@@ -307,7 +307,7 @@ static void killed_at_random(void **state)
 		pid = fork();
 		assert_true(pid >= 0);
 		if (pid == 0) {
-			struct pages_store *s = pages_store_open(w.dir, JOB, &err);
+			struct pages_store *s = pages_store_open(w.dir, JOB, fixture_key, &err);
 			struct pages_writer *writer = pages_writer_create(s, &options, &err);
 			struct pages_saved saved;
 			unsigned char page[4096];

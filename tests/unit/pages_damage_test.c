@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * pages_damage_test - a flipped bit anywhere, a file cut short, missing, or put in another's place: an error that
- * says where, never a wrong byte.  That no wrong byte is handed out is fixture_check()'s to see.
+ * says where, never a wrong byte.  That no wrong byte is handed out is fixture_check()'s to see.  All of it twice: as it
+ * is, and encrypted.
  */
 #include "config.h"
 
@@ -77,7 +78,7 @@ static void id_of(const char *pack, char id_r[65])
 
 static int verify(const struct world *w, const char *pack, struct fm_error *err)
 {
-	struct pages_store *s = pages_store_open(w->dir, JOB, err);
+	struct pages_store *s = pages_store_open(w->dir, JOB, fixture_key, err);
 	struct pages_verdict verdict;
 	char id[65];
 	int rc;
@@ -101,7 +102,7 @@ static void trailer_of(const char *pack, struct disk_pack_trailer *trailer_r)
 /* Every byte where structure is, some of the payload and of the index. */
 static size_t stride(size_t at, const struct disk_pack_trailer *t, size_t size)
 {
-	if (at < 80 || at >= size - sizeof(*t) || (at >= t->index_offset - 8 && at < t->index_offset + 48))
+	if (at < sizeof(struct disk_pack_header) + 48 || at >= size - sizeof(*t) || (at >= t->index_offset - 8 && at < t->index_offset + 48))
 		return 1;
 	return at < t->index_offset ? 211 : 13;
 }
@@ -183,8 +184,8 @@ static void read_only_page(const struct world *w, const uint8_t id[32], const ch
 
 	assert_int_equal(map_pack_add(m, id, 1, &err), 0);
 	assert_ok(map_set(m, pfn, REF_FIRST, &err), err);
-	assert_ok(map_write(m, path, "", 0, &file, &err), err);
-	s = pages_store_open(w->dir, JOB, &err);
+	assert_ok(map_write(m, path, fixture_key, "", 0, &file, &err), err);
+	s = pages_store_open(w->dir, JOB, fixture_key, &err);
 	r = pages_reader_create(s, m, &(struct pages_reader_options){ 0 }, &err);
 	assert_non_null(r);
 	assert_code(pages_reader_next(r, &batch, &err), err, FM_CORRUPT);
@@ -209,7 +210,7 @@ static void a_page_under_a_wrong_name(void **state)
 	uint64_t bytes;
 
 	world_make(&w, PAGES_LZ4);
-	p = pack_writer_create(w.dir, JOB, &err);
+	p = pack_writer_create(w.dir, JOB, fixture_key, &err);
 	assert_ok(pack_scratch_init(&scratch, &err), err);
 	memset(hash, 0x5a, sizeof(hash));
 	assert_int_equal(pack_writer_slot(p, hash, DISK_LOCATION(0, 0), &err), 0);
@@ -304,18 +305,19 @@ static void another_pack_in_its_place(void **state)
 static void another_jobs(void **state)
 {
 	FM_AUTO_FREE char *theirs = NULL;
+	struct pages_key *their_key = fixture_key ? fixture_key_make(JOB + 1) : NULL;
 	struct pages_writer *writer;
 	struct pages_store *s;
 	struct pages_saved saved;
 	struct fm_error err;
 	struct world w;
-	char **packs, id[65];
 	unsigned char page[4096];
 	uint64_t pfn = 0;
+	char **packs;
 
 	world_make(&w, PAGES_LZ4);
 	theirs = fixture_path(w.store, "theirs");
-	s = pages_store_open(theirs, JOB + 1, &err);
+	s = pages_store_open(theirs, JOB + 1, their_key, &err);
 	writer = pages_writer_create(s, &(struct pages_writer_options){ .codec = PAGES_LZ4 }, &err);
 	fixture_page(3, page);
 	assert_ok(pages_writer_put(writer, &pfn, page, 1, &err), err);
@@ -323,7 +325,7 @@ static void another_jobs(void **state)
 		FM_AUTO_FREE char *map = fixture_path(w.store, "theirs.map");
 
 		assert_ok(pages_writer_finish(writer, map, NULL, 0, &saved, &err), err);
-		assert_null(pages_map_open(map, JOB, NULL, &err));
+		assert_null(pages_map_open(map, JOB, fixture_key, NULL, &err));
 		assert_int_equal(err.code, FM_CORRUPT);
 		assert_non_null(strstr(err.text, "job 78's, not job 77's"));
 	}
@@ -333,8 +335,8 @@ static void another_jobs(void **state)
 	assert_code(check(&w, true, &err), err, FM_CORRUPT);
 	assert_non_null(strstr(err.text, w.packs[0]));
 	assert_non_null(strstr(err.text, "job 78's, not job 77's"));
-	id_of(w.packs[0], id);
 	fixture_free(packs, 1);
+	pages_key_free(their_key);
 	world_remove(&w);
 }
 
@@ -375,7 +377,7 @@ static void nothing_new_relies_on_a_damaged_pack(void **state)
 	map = fixture_path(w.store, "1.map");
 	flip(w.packs[0], fixture_size(w.packs[0]) - 500); /* its index */
 	flip(w.packs[1], 200);                             /* a frame */
-	s = pages_store_open(w.dir, JOB, &err);
+	s = pages_store_open(w.dir, JOB, fixture_key, &err);
 	assert_ok(pages_store_scan(s, &err), err);
 	pages_store_usage(s, &usage);
 	assert_int_equal(usage.packs, 1);
@@ -409,5 +411,6 @@ int main(void)
 		cmocka_unit_test(nothing_new_relies_on_a_damaged_pack),
 	};
 
-	return cmocka_run_group_tests_name("pages damage", tests, NULL, NULL);
+	return cmocka_run_group_tests_name("pages damage", tests, NULL, NULL) +
+	       cmocka_run_group_tests_name("pages damage, encrypted", tests, fixture_encrypt, fixture_encrypt_end);
 }

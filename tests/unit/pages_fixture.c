@@ -12,6 +12,51 @@
 #include "common/cleanup.h"
 #include "common/io.h"
 
+const struct pages_key *fixture_key;
+static struct pages_key *own_key;
+
+struct site_key *fixture_site_key(void)
+{
+	char *folder = fixture_store();
+	FM_AUTO_FREE char *path = fixture_path(folder, "site.key");
+	struct site_key *site;
+	struct fm_error err;
+
+	assert_ok(fm_file_write(path, 0600, FIXTURE_SITE_KEY, strlen(FIXTURE_SITE_KEY), &err), err);
+	site = site_key_load(path, &err);
+	if (!site)
+		fail_msg("%s", err.text);
+	fixture_remove(folder);
+	return site;
+}
+
+struct pages_key *fixture_key_make(uint32_t job)
+{
+	struct site_key *site = fixture_site_key();
+	char *folder = fixture_store();
+	FM_AUTO_FREE char *packs = fixture_path(folder, "pages");
+	struct pages_key *key;
+	struct fm_error err;
+
+	assert_ok(pages_key_make(folder, job, site, packs, &key, &err), err);
+	fixture_remove(folder);
+	site_key_free(site);
+	return key;
+}
+
+int fixture_encrypt(void **state)
+{
+	fixture_key = own_key = fixture_key_make(JOB);
+	return 0;
+}
+
+int fixture_encrypt_end(void **state)
+{
+	fixture_key = NULL;
+	pages_key_free(fm_steal_ptr(&own_key));
+	return 0;
+}
+
 static uint64_t mix(uint64_t x) /* splitmix64 */
 {
 	x += 0x9e3779b97f4a7c15;
@@ -85,7 +130,7 @@ int fixture_save(const char *dir, const char *map, const struct fixture_save *wh
 		 struct fm_error *err)
 {
 	const char *skeleton = what->skeleton ? what->skeleton : "";
-	struct pages_store *s = pages_store_open(dir, JOB, err);
+	struct pages_store *s = pages_store_open(dir, JOB, fixture_key, err);
 	struct pages_writer *w = s ? pages_writer_create(s, &what->options, err) : NULL;
 	int rc = -1;
 
@@ -150,8 +195,8 @@ static int check_fetch(struct pages_reader *r, const struct fixture_guest *g, st
 int fixture_check(const char *dir, const char *map, const char *sha256, const struct fixture_guest *g,
 		  struct fm_error *err)
 {
-	struct pages_store *s = pages_store_open(dir, JOB, err);
-	struct pages_map *m = s ? pages_map_open(map, JOB, sha256, err) : NULL;
+	struct pages_store *s = pages_store_open(dir, JOB, fixture_key, err);
+	struct pages_map *m = s ? pages_map_open(map, JOB, fixture_key, sha256, err) : NULL;
 	struct pages_reader *r = NULL;
 	int rc = -1;
 

@@ -8,6 +8,16 @@
 
 #define JOB 77u
 
+/* What all stores and maps here are opened with; NULL: they are not encrypted. */
+extern const struct pages_key *fixture_key;
+/* Setup and teardown of a group whose tests are to be run encrypted. */
+int fixture_encrypt(void **state);
+int fixture_encrypt_end(void **state);
+/* A site's key, always the same; that job's key under it, a new one each time. Caller frees. */
+#define FIXTURE_SITE_KEY "0123456789abcdef0123456789ABCDEFfedcba9876543210fedcba9876543210\n"
+struct site_key *fixture_site_key(void);
+struct pages_key *fixture_key_make(uint32_t job);
+
 /*
  * A guest: page i has content number content[i]; 0 zeros, FIXTURE_HOLE none. The same number is the same page. Every
  * third number does not compress.

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* pages_test - what is put into the page store comes back, and is kept once. */
+/* pages_test - what is put into the page store comes back, and is kept once: as it is, and encrypted. */
 #include "config.h"
 
 #include <stdio.h>
@@ -108,7 +108,7 @@ static void zeros_vanish(void **state)
 	assert_int_equal(saved.progress.zero, 3000);
 	assert_int_equal(fixture_files(w->dir, "", &files), 3); /* . and .. and the lock */
 	fixture_free(files, 3);
-	assert_true(saved.bytes < 300);
+	assert_true(saved.bytes < 400);
 	fixture_guest_dispose(&g);
 }
 
@@ -148,7 +148,7 @@ static void parent_and_inheritance(void **state)
 	for (size_t i = 0; i < 4000; i += 50)
 		later.content[i] = i % 200 == 0 ? FIXTURE_HOLE : i % 150 == 0 ? 0 : 6000000 + (uint32_t)i;
 	save(w, "0.map", &(struct fixture_save){ { .codec = PAGES_LZ4 }, &g, NULL, NULL });
-	parent = pages_map_open(path, JOB, NULL, &err);
+	parent = pages_map_open(path, JOB, fixture_key, NULL, &err);
 	assert_non_null(parent);
 	by_hash = save(w, "1.map", &(struct fixture_save){ { .codec = PAGES_LZ4, .parent = parent }, &later, NULL, NULL });
 	by_dirt = save(w, "2.map",
@@ -182,7 +182,7 @@ static void a_bound_on_the_packs_searched(void **state)
 			g[i].content[k] = g[i].content[k] == FIXTURE_HOLE || !g[i].content[k] ? 0 : 10000 * (i + 1) + (uint32_t)k;
 		save(w, name, &(struct fixture_save){ { .codec = PAGES_LZ4 }, &g[i], NULL, NULL });
 	}
-	parent = pages_map_open(path, JOB, NULL, &err);
+	parent = pages_map_open(path, JOB, fixture_key, NULL, &err);
 	assert_non_null(parent);
 	for (size_t most = 1; most < 4; most++) {
 		char name[16];
@@ -216,7 +216,7 @@ static void the_last_of_repeats_counts(void **state)
 	unsigned char page[4096];
 
 	fixture_guest_init(&g, 2000, 9);
-	s = pages_store_open(w->dir, JOB, &err);
+	s = pages_store_open(w->dir, JOB, fixture_key, &err);
 	assert_non_null(s);
 	writer = pages_writer_create(s, &(struct pages_writer_options){ .codec = PAGES_LZ4, .threads = 4 }, &err);
 	assert_non_null(writer);
@@ -252,7 +252,7 @@ static void nothing_is_overtaken(void **state)
 
 	fixture_guest_init(&g, 40 * 256, 9);
 	memset(g.content, 0, g.pages * sizeof(*g.content));
-	s = pages_store_open(w->dir, JOB, &err);
+	s = pages_store_open(w->dir, JOB, fixture_key, &err);
 	writer = pages_writer_create(s, &(struct pages_writer_options){ .codec = PAGES_LZ4, .threads = 4 }, &err);
 	assert_non_null(writer);
 	for (uint64_t range = 0; range < 40; range++) {
@@ -282,7 +282,7 @@ static void the_skeleton_comes_back(void **state)
 
 	fixture_guest_init(&g, 10, 1);
 	save(w, "s.map", &(struct fixture_save){ { .codec = PAGES_LZ4 }, &g, NULL, "registers and so on" });
-	m = pages_map_open(path, JOB, NULL, &err);
+	m = pages_map_open(path, JOB, fixture_key, NULL, &err);
 	assert_non_null(m);
 	bones = pages_map_skeleton(m, &size);
 	assert_int_equal(size, strlen("registers and so on"));
@@ -307,12 +307,12 @@ static void empty_and_sparse_guests(void **state)
 	uint64_t high = PAGES_PFN_END - 1, beyond = PAGES_PFN_END;
 
 	save(w, "nobody.map", &(struct fixture_save){ { .codec = PAGES_LZ4 }, &nobody, NULL, NULL });
-	s = pages_store_open(w->dir, JOB, &err);
+	s = pages_store_open(w->dir, JOB, fixture_key, &err);
 	writer = pages_writer_create(s, &(struct pages_writer_options){ 0 }, &err);
 	fixture_page(4, page);
 	assert_ok(pages_writer_put(writer, &high, page, 1, &err), err);
 	assert_ok(pages_writer_finish(writer, map, NULL, 0, &saved, &err), err);
-	m = pages_map_open(map, JOB, saved.map.sha256, &err);
+	m = pages_map_open(map, JOB, fixture_key, saved.map.sha256, &err);
 	assert_non_null(m);
 	assert_int_equal(pages_map_pfn_end(m), PAGES_PFN_END);
 	r = pages_reader_create(s, m, &(struct pages_reader_options){ 0 }, &err);
@@ -347,8 +347,8 @@ static void implementations_agree(void **state)
 		fixture_page((uint32_t)i + 1, data + i * 4096);
 		page[i] = data + i * 4096;
 	}
-	assert_ok(hasher_init(&reference, "libcrypto", &err), err);
-	if (hasher_init(&other, "ipsec-mb", &err) < 0) {
+	assert_ok(hasher_init(&reference, "libcrypto", fixture_key, &err), err);
+	if (hasher_init(&other, "ipsec-mb", fixture_key, &err) < 0) {
 		assert_int_equal(err.code, FM_NOT_FOUND);
 		print_message("not compared: %s\n", err.text);
 		hasher_dispose(&reference);
@@ -363,16 +363,17 @@ static void implementations_agree(void **state)
 	}
 	hasher_dispose(&other);
 	hasher_dispose(&reference);
-	assert_code(hasher_init(&other, "md5", &err), err, FM_USAGE);
+	assert_code(hasher_init(&other, "md5", fixture_key, &err), err, FM_USAGE);
 }
 
-/* The same bytes on disk, whoever hashed. */
+/* The same pages under the same names, whoever hashed; not encrypted, the same bytes on disk. */
 static void implementations_write_the_same(void **state)
 {
 	struct world *w = *state;
 	struct fixture_guest g;
 	struct pages_saved saved[2];
 	static const char *const hash[] = { "libcrypto", NULL };
+	char **packs[2];
 
 	fixture_guest_init(&g, 2000, 3);
 	for (unsigned i = 0; i < 2; i++) {
@@ -383,7 +384,19 @@ static void implementations_write_the_same(void **state)
 		assert_ok(fixture_save(dir, map, &(struct fixture_save){ { .hash = hash[i] }, &g, NULL, NULL },
 				       &saved[i], &err), err);
 	}
-	assert_string_equal(saved[0].map.sha256, saved[1].map.sha256);
+	if (!fixture_key)
+		assert_string_equal(saved[0].map.sha256, saved[1].map.sha256);
+	else
+		assert_string_not_equal(saved[0].map.sha256, saved[1].map.sha256); /* another salt */
+	assert_int_equal(saved[0].map.bytes, saved[1].map.bytes);
+	for (unsigned i = 0; i < 2; i++) {
+		FM_AUTO_FREE char *dir = fm_format("%s/%u", w->store, i);
+
+		assert_int_equal(fixture_files(dir, ".pack", &packs[i]), 1);
+	}
+	assert_string_equal(strrchr(packs[0][0], '/'), strrchr(packs[1][0], '/'));
+	fixture_free(packs[0], 1);
+	fixture_free(packs[1], 1);
 	fixture_guest_dispose(&g);
 }
 
@@ -391,7 +404,7 @@ static void pack_ids(struct world *w, char id_r[65], uint64_t *bytes_r)
 {
 	struct pages_usage usage;
 	struct fm_error err;
-	struct pages_store *s = pages_store_open(w->dir, JOB, &err);
+	struct pages_store *s = pages_store_open(w->dir, JOB, fixture_key, &err);
 
 	assert_ok(pages_store_scan(s, &err), err);
 	pages_store_usage(s, &usage);
@@ -418,7 +431,7 @@ static void written_anew_maps_stay_valid(void **state)
 	fixture_guest_init(&g, 4000, 2);
 	saved = save(w, "0.map", &(struct fixture_save){ { .codec = PAGES_LZ4 }, &g, NULL, NULL });
 	pack_ids(w, id, &bytes);
-	s = pages_store_open(w->dir, JOB, &err);
+	s = pages_store_open(w->dir, JOB, fixture_key, &err);
 	assert_ok(pages_pack_rewrite(s, id, &(struct pages_rewrite_options){ .codec = PAGES_ZSTD }, &before, &after, &err),
 		  err);
 	assert_int_equal(before, bytes);
@@ -454,11 +467,11 @@ static void what_no_map_needs_can_go(void **state)
 	save(w, "0.map", &(struct fixture_save){ { .codec = PAGES_LZ4 }, &g, NULL, NULL });
 	save(w, "1.map", &(struct fixture_save){ { .codec = PAGES_LZ4 }, &half, NULL, NULL });
 	pack_ids(w, id, &bytes);
-	m = pages_map_open(second, JOB, NULL, &err);
+	m = pages_map_open(second, JOB, fixture_key, NULL, &err);
 	memset(keep, 0, sizeof(keep));
 	pages_map_mark(m, id, keep);
 	pages_map_close(m);
-	s = pages_store_open(w->dir, JOB, &err);
+	s = pages_store_open(w->dir, JOB, fixture_key, &err);
 	assert_code(pages_pack_rewrite(s, id, &(struct pages_rewrite_options){ .keep = keep }, &before, &after, &err), err,
 		    FM_USAGE);
 	assert_ok(pages_sweep_begin(s, &err), err);
@@ -470,7 +483,7 @@ static void what_no_map_needs_can_go(void **state)
 	assert_code(fixture_check(w->dir, first, NULL, &g, &err), err, FM_CORRUPT);
 	assert_non_null(strstr(err.text, "was removed from it"));
 	/* What is gone is not known any more, not by its pfn either: saving it again brings the first back, too. */
-	m = pages_map_open(first, JOB, NULL, &err);
+	m = pages_map_open(first, JOB, fixture_key, NULL, &err);
 	save(w, "2.map", &(struct fixture_save){ { .codec = PAGES_LZ4, .parent = m }, &g, NULL, NULL });
 	pages_map_close(m);
 	assert_ok(fixture_check(w->dir, first, NULL, &g, &err), err);
@@ -493,7 +506,7 @@ static void two_writers_at_once(void **state)
 
 	for (unsigned i = 0; i < 2; i++) {
 		fixture_guest_init(&g[i], 1500, 1 + i);
-		s[i] = pages_store_open(w->dir, JOB, &err);
+		s[i] = pages_store_open(w->dir, JOB, fixture_key, &err);
 		writer[i] = pages_writer_create(s[i], &(struct pages_writer_options){ 0 }, &err);
 		assert_non_null(writer[i]);
 	}
@@ -529,8 +542,8 @@ static void a_sweep_is_alone(void **state)
 	char id[65];
 
 	fixture_guest_init(&g, 500, 1);
-	s = pages_store_open(w->dir, JOB, &err);
-	other = pages_store_open(w->dir, JOB, &err);
+	s = pages_store_open(w->dir, JOB, fixture_key, &err);
+	other = pages_store_open(w->dir, JOB, fixture_key, &err);
 	writer = pages_writer_create(s, &what.options, &err);
 	assert_code(pages_sweep_begin(other, &err), err, FM_BUSY);
 	pages_writer_abort(writer);
@@ -591,5 +604,6 @@ int main(void)
 		cmocka_unit_test_setup_teardown(state_is_bounded, setup, teardown),
 	};
 
-	return cmocka_run_group_tests_name("pages", tests, NULL, NULL);
+	return cmocka_run_group_tests_name("pages", tests, NULL, NULL) +
+	       cmocka_run_group_tests_name("pages, encrypted", tests, fixture_encrypt, fixture_encrypt_end);
 }

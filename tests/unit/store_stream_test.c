@@ -27,12 +27,33 @@
 #include "common/auth.h"
 #include "common/cleanup.h"
 #include "common/io.h"
+#include "tests/unit/key_fixture.h"
 
 struct bench {
 	char *dir, *path, *pages;
 	struct stream_place at;
 	struct stream_saved saved;
 };
+
+static struct pages_key *key, *next_jobs_key; /* NULL: the streams are not encrypted */
+
+static int encrypt(void **state)
+{
+	struct key_world *w;
+	struct fm_error err;
+
+	key_world_make((void **)&w);
+	assert_ok(pages_key_make(w->folder, 7, w->site, w->packs, &key, &err), err);
+	assert_ok(pages_key_make(w->packs, 8, w->site, w->packs, &next_jobs_key, &err), err);
+	return key_world_remove((void **)&w);
+}
+
+static int encrypt_end(void **state)
+{
+	pages_key_free(fm_steal_ptr(&key));
+	pages_key_free(fm_steal_ptr(&next_jobs_key));
+	return 0;
+}
 
 static int setup(void **state)
 {
@@ -41,7 +62,7 @@ static int setup(void **state)
 	b->dir = fixture_store();
 	b->path = fm_format("%s/member-0.map", b->dir);
 	b->pages = fm_format("%s/pages", b->dir);
-	b->at = (struct stream_place){ b->path, b->pages, 7 };
+	b->at = (struct stream_place){ b->path, b->pages, 7, key };
 	*state = b;
 	return 0;
 }
@@ -380,8 +401,10 @@ static void a_wrong_manifest_is_found(void **state)
 	expect_damaged(b);
 	b->saved.map.sha256[10] ^= 1;
 	b->at.job++;
+	b->at.key = next_jobs_key;
 	expect_damaged(b);
 	b->at.job--;
+	b->at.key = key;
 	expect_readable(b);
 }
 
@@ -621,5 +644,6 @@ int main(void)
 		T(a_full_disk_is_reported),
 	};
 
-	return cmocka_run_group_tests_name("store stream", tests, NULL, NULL);
+	return cmocka_run_group_tests_name("store stream", tests, NULL, NULL) +
+	       cmocka_run_group_tests_name("store stream, encrypted", tests, encrypt, encrypt_end);
 }

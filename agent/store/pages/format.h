@@ -7,6 +7,12 @@
  *	pack: header | frame header, payload | … | 0-7 zero bytes | index | trailer
  *	index: disk_frame × frames | hash × slots | disk_order × slots | u32 location × slots
  *	map: header | disk_map_pack × packs | entries (zstd) | skeleton (zstd) | SHA-256 of all before
+ *
+ * Encrypted (cipher 1): a frame's payload, the entries and the skeleton each are ciphertext and a tag of 16 bytes, under
+ * a key derived from the job's and the file's salt; the nonce is the frame's number, 0, and 1 (agent/store/seal.h).
+ * Pages are named by HMAC-SHA-256 then, so `hash` is that. Bound to a frame are the job and its header up to the
+ * checksum; to entries and skeleton, all before them. A frame cannot be bound to its pack's id, which is known when the
+ * last page is: its key is the file's, and the salt is under the digest, with the id.
  */
 #ifndef FM_STORE_PAGES_FORMAT_H
 #define FM_STORE_PAGES_FORMAT_H
@@ -18,7 +24,7 @@
 #error "the page store's format is little-endian"
 #endif
 
-#define DISK_VERSION 1
+#define DISK_VERSION 2
 #define DISK_PACK_MAGIC "fm-pack\n"
 #define DISK_END_MAGIC "fm-pend\n"
 #define DISK_MAP_MAGIC "fm-pmap\n"
@@ -31,9 +37,12 @@ struct disk_pack_header {
 	uint32_t header_size;
 	uint32_t job;
 	uint32_t page_size;
-	uint8_t zero[8];
+	uint32_t cipher;   /* key_format.h; 0: none, and the next three are zero */
+	uint8_t zero[4];
+	uint8_t key[8];    /* the id of the job's key */
+	uint8_t salt[32];
 };
-static_assert(sizeof(struct disk_pack_header) == 32, "pack header");
+static_assert(sizeof(struct disk_pack_header) == 72, "pack header");
 
 struct disk_frame_header {
 	uint32_t magic;
@@ -42,7 +51,7 @@ struct disk_frame_header {
 	uint16_t pages;
 	uint8_t codec;
 	uint8_t zero;
-	uint64_t checksum; /* XXH3, 64 bits, of the payload: to tell a frame's damage from a page's, never a name */
+	uint64_t checksum; /* XXH3, 64 bits, of the payload as it lies there: to tell a frame's damage from a page's */
 };
 static_assert(sizeof(struct disk_frame_header) == 24, "frame header");
 
@@ -97,8 +106,12 @@ struct disk_map_header {
 	uint64_t entries_stored;
 	uint64_t skeleton_raw;
 	uint64_t skeleton_stored;
+	uint32_t cipher; /* as a pack's */
+	uint8_t zero[4];
+	uint8_t key[8];
+	uint8_t salt[32];
 };
-static_assert(sizeof(struct disk_map_header) == 88, "map header");
+static_assert(sizeof(struct disk_map_header) == 136, "map header");
 
 struct disk_map_pack {
 	uint8_t id[32];

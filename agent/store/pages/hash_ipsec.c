@@ -3,12 +3,14 @@
  * hash_ipsec.c - SHA-256 by Intel's multi-buffer library, opened when it is there.
  *
  * Its manager is a struct whose layout belongs to one version; so the version must be that of the headers, and the
- * first pages hashed are compared with libcrypto's hashes. The library stays open: several threads use it.
+ * first pages hashed are compared with libcrypto's hashes, with the key that is to be used, if there is one. The library
+ * stays open: several threads use it.
  */
 #include "config.h"
 
 #include "agent/store/pages/hash.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -19,6 +21,9 @@
 #include <dlfcn.h>
 #include <intel-ipsec-mb.h>
 #include <pthread.h>
+#include <stdlib.h>
+
+#include "agent/store/seal.h"
 
 #define LIBRARY "libIPSec_MB.so.1"
 
@@ -50,6 +55,13 @@ static void library_open(void)
 			 library.version(), (unsigned)IMB_VERSION_NUM);
 }
 
+struct ipsec {
+	IMB_MGR *manager;
+	bool keyed;
+	_Alignas(16) uint8_t inner[32]; /* SHA-256's state behind each of HMAC's first blocks */
+	_Alignas(16) uint8_t outer[32];
+};
+
 static int job_done(const IMB_JOB *job, unsigned *done, struct fm_error *err)
 {
 	if (job->status != IMB_STATUS_COMPLETED)
@@ -58,25 +70,35 @@ static int job_done(const IMB_JOB *job, unsigned *done, struct fm_error *err)
 	return 0;
 }
 
+static void job_fill(const struct ipsec *ipsec, IMB_JOB *job, const void *page, uint8_t hash_r[32])
+{
+	memset(job, 0, sizeof(*job));
+	job->cipher_mode = IMB_CIPHER_NULL;
+	job->cipher_direction = IMB_DIR_ENCRYPT;
+	job->chain_order = IMB_ORDER_HASH_CIPHER;
+	job->hash_alg = ipsec->keyed ? IMB_AUTH_HMAC_SHA_256 : IMB_AUTH_SHA_256;
+	if (ipsec->keyed) {
+		job->u.HMAC._hashed_auth_key_xor_ipad = ipsec->inner;
+		job->u.HMAC._hashed_auth_key_xor_opad = ipsec->outer;
+	}
+	job->src = page;
+	job->msg_len_to_hash_in_bytes = PAGES_SIZE;
+	job->auth_tag_output = hash_r;
+	job->auth_tag_output_len_in_bytes = 32;
+}
+
 static int ipsec_pages(void *hasher, const void *const *page, size_t count, uint8_t (*hash_r)[32],
 		       struct fm_error *err)
 {
-	IMB_MGR *manager = hasher;
+	const struct ipsec *ipsec = hasher;
+	IMB_MGR *manager = ipsec->manager;
 	unsigned done = 0;
 	IMB_JOB *job;
 	int rc = 0;
 
 	for (size_t i = 0; i < count; i++) {
 		job = IMB_GET_NEXT_JOB(manager);
-		memset(job, 0, sizeof(*job));
-		job->cipher_mode = IMB_CIPHER_NULL;
-		job->cipher_direction = IMB_DIR_ENCRYPT;
-		job->chain_order = IMB_ORDER_HASH_CIPHER;
-		job->hash_alg = IMB_AUTH_SHA_256;
-		job->src = page[i];
-		job->msg_len_to_hash_in_bytes = PAGES_SIZE;
-		job->auth_tag_output = hash_r[i];
-		job->auth_tag_output_len_in_bytes = 32;
+		job_fill(ipsec, job, page[i], hash_r[i]);
 		for (job = IMB_SUBMIT_JOB(manager); job; job = IMB_GET_COMPLETED_JOB(manager))
 			rc |= job_done(job, &done, err);
 	}
@@ -88,12 +110,12 @@ static int ipsec_pages(void *hasher, const void *const *page, size_t count, uint
 }
 
 /* Does it say what libcrypto says? An odd number of pages, so that lanes stay empty. */
-static int ipsec_try(IMB_MGR *manager, struct fm_error *err)
+static int ipsec_try(struct ipsec *ipsec, const uint8_t *key, struct fm_error *err)
 {
 	static const unsigned char text[3 * 4096] = "What is hashed here does not matter, as long as both do it.";
 	const void *page[37];
 	uint8_t theirs[37][32], ours[37][32];
-	void *libcrypto = hash_libcrypto.create(err);
+	void *libcrypto = hash_libcrypto.create(key, err);
 	int rc;
 
 	if (!libcrypto)
@@ -102,44 +124,67 @@ static int ipsec_try(IMB_MGR *manager, struct fm_error *err)
 		page[i] = text + 19 * i;
 	rc = hash_libcrypto.pages(libcrypto, page, 37, ours, err);
 	hash_libcrypto.destroy(libcrypto);
-	if (rc < 0 || ipsec_pages(manager, page, 37, theirs, err) < 0)
+	if (rc < 0 || ipsec_pages(ipsec, page, 37, theirs, err) < 0)
 		return -1;
 	if (memcmp(ours, theirs, sizeof(ours)) != 0)
 		return fm_fail(err, FM_NOT_FOUND, "ipsec-mb: its SHA-256 is not libcrypto's");
 	return 0;
 }
 
-static void *ipsec_create(struct fm_error *err)
+static void ipsec_destroy(void *hasher)
 {
-	IMB_MGR *manager;
+	struct ipsec *ipsec = hasher;
+
+	if (!ipsec)
+		return;
+	library.destroy(ipsec->manager);
+	seal_wipe(ipsec, sizeof(*ipsec));
+	free(ipsec);
+}
+
+static void key_set(struct ipsec *ipsec, const uint8_t *key)
+{
+	uint8_t inner[HMAC_BLOCK], outer[HMAC_BLOCK];
+
+	if (!key)
+		return;
+	hash_hmac_pads(key, inner, outer);
+	IMB_SHA256_ONE_BLOCK(ipsec->manager, inner, ipsec->inner);
+	IMB_SHA256_ONE_BLOCK(ipsec->manager, outer, ipsec->outer);
+	seal_wipe(inner, sizeof(inner));
+	seal_wipe(outer, sizeof(outer));
+	ipsec->keyed = true;
+}
+
+static void *ipsec_create(const uint8_t *key, struct fm_error *err)
+{
+	struct ipsec *ipsec;
 
 	pthread_once(&library.once, library_open);
 	if (*library.why_not) {
 		fm_fail(err, FM_NOT_FOUND, "ipsec-mb: %s", library.why_not);
 		return NULL;
 	}
-	manager = library.create(0);
-	if (!manager) {
+	ipsec = calloc(1, sizeof(*ipsec));
+	if (ipsec)
+		ipsec->manager = library.create(0);
+	if (!ipsec || !ipsec->manager) {
+		free(ipsec);
 		fm_fail(err, FM_FAILED, "ipsec-mb: out of memory");
 		return NULL;
 	}
-	library.init(manager, NULL);
-	if (ipsec_try(manager, err) < 0) {
-		library.destroy(manager);
+	library.init(ipsec->manager, NULL);
+	key_set(ipsec, key);
+	if (ipsec_try(ipsec, key, err) < 0) {
+		ipsec_destroy(ipsec);
 		return NULL;
 	}
-	return manager;
-}
-
-static void ipsec_destroy(void *hasher)
-{
-	if (hasher)
-		library.destroy(hasher);
+	return ipsec;
 }
 
 #else
 
-static void *ipsec_create(struct fm_error *err)
+static void *ipsec_create(const uint8_t *key, struct fm_error *err)
 {
 	fm_fail(err, FM_NOT_FOUND, "ipsec-mb: built without its headers (libipsec-mb-dev)");
 	return NULL;

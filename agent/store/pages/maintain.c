@@ -41,8 +41,8 @@ static int walk_begin(struct walk *w, const struct pages_store *s, const char *h
 	memset(w, 0, sizeof(*w));
 	if (!hash_parse(hex, id))
 		return fm_fail(err, FM_USAGE, "%.70s is not the id of a pack", hex);
-	w->pack = pack_open(s->dir, id, s->job, true, err);
-	if (!w->pack || hasher_init(&w->hasher, NULL, err) < 0 || pack_scratch_init(&w->scratch, err) < 0)
+	w->pack = pack_open(s->dir, id, s->job, s->key, true, err);
+	if (!w->pack || hasher_init(&w->hasher, NULL, s->key, err) < 0 || pack_scratch_init(&w->scratch, err) < 0)
 		return -1;
 	w->data = malloc(PAGES_FRAME_MAX * PAGES_SIZE);
 	w->slot = calloc((size_t)w->pack->frames * PAGES_FRAME_MAX + 1, sizeof(*w->slot));
@@ -161,7 +161,7 @@ static int anew_begin(struct anew *a, const struct pages_store *s, const struct 
 	memset(a->location, 0xff, p->slots * sizeof(*a->location)); /* DISK_ABSENT */
 	if (pack_scratch_init(&a->scratch, err) < 0)
 		return -1;
-	a->writer = pack_writer_create(s->dir, s->job, err);
+	a->writer = pack_writer_create(s->dir, s->job, s->key, err);
 	return a->writer ? 0 : -1;
 }
 

@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "agent/store/pages/format.h"
 #include "agent/store/pages/pages.h"
 
 #define REF_NONE 0u
@@ -59,9 +60,15 @@ size_t map_pack_of(const struct pages_map *m, uint32_t ref);
 /* Copy packs and pages. */
 int map_inherit(struct pages_map *m, const struct pages_map *parent, struct fm_error *err);
 
-/* map_file.c: write to path, atomically and durably; raw_bytes, too. Packs that no page is in are left out. */
-int map_write(const struct pages_map *m, const char *path, const void *skeleton, size_t skeleton_size,
-	      struct store_file *file_r, struct fm_error *err);
+/* map_file.c: write to path, atomically and durably; raw_bytes, too. Packs that no page is in are left out. key NULL:
+ * not encrypted. */
+int map_write(const struct pages_map *m, const char *path, const struct pages_key *key, const void *skeleton,
+	      size_t skeleton_size, struct store_file *file_r, struct fm_error *err);
+
+/* map_seal.c: file has the header and what follows it. *_stored are with tags; there is room for these. */
+int map_seal(const struct disk_map_header *h, const struct pages_key *key, uint8_t *file, struct fm_error *err);
+/* key NULL: none. FM_DENIED. h->*_stored are without tags from then on; of a file that is not encrypted all stays. */
+int map_unseal(struct disk_map_header *h, const struct pages_key *key, uint8_t *file, struct fm_error *err);
 
 /* map_runs.c: the entries as runs. Caller frees; *runs_r: their number. number[i]: of m->pack[i] in the file. */
 void *map_runs_encode(const struct pages_map *m, const uint32_t *number, size_t *size_r, uint32_t *runs_r,

@@ -2,7 +2,8 @@
 /*
  * map_file.c - a map on disk: header, packs, entries, skeleton, and the SHA-256 of all that.
  *
- * The file's hash is checked before anything in it is looked at; sizes are bounded before they are allocated.
+ * The file's hash is checked before anything in it is looked at; sizes are bounded before they are allocated. Entries
+ * and skeleton are compressed, then encrypted; all that lies before them is bound to both.
  */
 #include "config.h"
 
@@ -16,7 +17,8 @@
 #include <unistd.h>
 #include <zstd.h>
 
-#include "agent/store/pages/format.h"
+#include "agent/store/key_format.h"
+#include "agent/store/key_private.h"
 #include "agent/store/pages/hash.h"
 #include "common/cleanup.h"
 #include "common/io.h"
@@ -70,7 +72,8 @@ static int packs_choose(const struct pages_map *m, struct layout *l, struct fm_e
 	return 0;
 }
 
-static int layout_make(const struct pages_map *m, size_t skeleton_size, struct layout *l, struct fm_error *err)
+static int layout_make(const struct pages_map *m, const struct pages_key *key, size_t skeleton_size, struct layout *l,
+		       struct fm_error *err)
 {
 	size_t size;
 
@@ -80,6 +83,12 @@ static int layout_make(const struct pages_map *m, size_t skeleton_size, struct l
 		.skeleton_raw = skeleton_size,
 	};
 	memcpy(l->header.magic, DISK_MAP_MAGIC, sizeof(l->header.magic));
+	if (key) {
+		l->header.cipher = DISK_CIPHER_AES_256_GCM;
+		memcpy(l->header.key, key->id, sizeof(l->header.key));
+		if (seal_random(l->header.salt, sizeof(l->header.salt), err) < 0)
+			return -1;
+	}
 	if (packs_choose(m, l, err) < 0)
 		return -1;
 	l->entries = map_runs_encode(m, l->number, &size, &l->header.runs, err);
@@ -97,25 +106,43 @@ static int compress(uint8_t *to, size_t room, const void *data, size_t size, uin
 	return 0;
 }
 
-/* The file's bytes. Caller frees. */
-static uint8_t *assemble(struct layout *l, const void *skeleton, size_t *size_r, struct fm_error *err)
+/* Header, packs, compressed pieces into the file, which has room. */
+static int pieces_put(struct layout *l, const struct pages_key *key, const void *skeleton, uint8_t *file,
+		      struct fm_error *err)
 {
 	struct disk_map_header *h = &l->header;
-	size_t packs = h->packs * sizeof(*l->pack), entries = ZSTD_compressBound(h->entries_raw);
-	size_t rest = ZSTD_compressBound(h->skeleton_raw), at = sizeof(*h) + packs;
-	uint8_t *file = malloc(at + entries + rest + HASH_BYTES);
+	size_t packs = h->packs * sizeof(*l->pack), at = sizeof(*h) + packs, tag = key ? SEAL_TAG : 0;
+
+	if (compress(file + at, ZSTD_compressBound(h->entries_raw), l->entries, h->entries_raw, &h->entries_stored,
+		     err) < 0)
+		return -1;
+	h->entries_stored += tag;
+	if (compress(file + at + h->entries_stored, ZSTD_compressBound(h->skeleton_raw), skeleton, h->skeleton_raw,
+		     &h->skeleton_stored, err) < 0)
+		return -1;
+	h->skeleton_stored += tag;
+	memcpy(file, h, sizeof(*h));
+	memcpy(file + sizeof(*h), l->pack, packs);
+	return key ? map_seal(h, key, file, err) : 0;
+}
+
+/* The file's bytes. Caller frees. */
+static uint8_t *assemble(struct layout *l, const struct pages_key *key, const void *skeleton, size_t *size_r,
+			 struct fm_error *err)
+{
+	struct disk_map_header *h = &l->header;
+	size_t at = sizeof(*h) + h->packs * sizeof(*l->pack);
+	uint8_t *file = malloc(at + ZSTD_compressBound(h->entries_raw) + ZSTD_compressBound(h->skeleton_raw) +
+			       2 * SEAL_TAG + HASH_BYTES);
 
 	if (!file) {
 		fm_fail(err, FM_FAILED, "out of memory");
 		return NULL;
 	}
-	if (compress(file + at, entries, l->entries, h->entries_raw, &h->entries_stored, err) < 0 ||
-	    compress(file + at + h->entries_stored, rest, skeleton, h->skeleton_raw, &h->skeleton_stored, err) < 0) {
+	if (pieces_put(l, key, skeleton, file, err) < 0) {
 		free(file);
 		return NULL;
 	}
-	memcpy(file, h, sizeof(*h));
-	memcpy(file + sizeof(*h), l->pack, packs);
 	at += h->entries_stored + h->skeleton_stored;
 	if (!EVP_Digest(file, at, file + at, NULL, EVP_sha256(), NULL)) {
 		free(file);
@@ -144,8 +171,8 @@ static int file_describe(const char *path, const uint8_t *file, size_t size, uin
 	return 0;
 }
 
-int map_write(const struct pages_map *m, const char *path, const void *skeleton, size_t skeleton_size,
-	      struct store_file *file_r, struct fm_error *err)
+int map_write(const struct pages_map *m, const char *path, const struct pages_key *key, const void *skeleton,
+	      size_t skeleton_size, struct store_file *file_r, struct fm_error *err)
 {
 	FM_AUTO_FREE uint8_t *file = NULL;
 	struct layout l = { 0 };
@@ -156,7 +183,7 @@ int map_write(const struct pages_map *m, const char *path, const void *skeleton,
 		fm_fail(err, FM_USAGE, "a skeleton of %zu bytes is too large", skeleton_size);
 	else if (access(path, F_OK) == 0 || errno != ENOENT)
 		fm_fail(err, FM_FAILED, "it is there already, or cannot be looked for");
-	else if (layout_make(m, skeleton_size, &l, err) == 0 && (file = assemble(&l, skeleton, &size, err)))
+	else if (layout_make(m, key, skeleton_size, &l, err) == 0 && (file = assemble(&l, key, skeleton, &size, err)))
 		rc = file_describe(path, file, size, m->pages * PAGES_SIZE + skeleton_size, file_r, err);
 	layout_dispose(&l);
 	if (rc < 0)
@@ -192,6 +219,8 @@ static int header_check(const struct disk_map_header *h, uint32_t job, uint64_t 
 			       DISK_VERSION);
 	if (h->job != job)
 		return fm_fail(err, FM_CORRUPT, "it is job %u's, not job %u's", h->job, job);
+	if (h->cipher > DISK_CIPHER_AES_256_GCM)
+		return fm_fail(err, FM_INCOMPATIBLE, "its cipher is number %u", h->cipher);
 	if (h->header_size != sizeof(*h) || h->page_size != PAGES_SIZE || h->pfn_end > PAGES_PFN_END ||
 	    h->pages > h->pfn_end || h->zero_pages > h->pages || h->runs > h->pages || h->skeleton_raw > SKELETON_MAX ||
 	    h->entries_raw > (uint64_t)h->runs * RUN_BYTES || h->entries_stored > size || h->skeleton_stored > size ||
@@ -221,6 +250,7 @@ static void *expand(const uint8_t *data, uint64_t stored, uint64_t raw, const ch
 
 static int content_load(struct pages_map *m, const struct disk_map_header *h, const uint8_t *at, struct fm_error *err)
 {
+	size_t tag = h->cipher == DISK_CIPHER_NONE ? 0 : SEAL_TAG;
 	FM_AUTO_FREE void *entries = NULL;
 
 	for (uint32_t i = 0; i < h->packs; i++, at += sizeof(struct disk_map_pack)) {
@@ -237,7 +267,7 @@ static int content_load(struct pages_map *m, const struct disk_map_header *h, co
 		return -1;
 	if (m->pages != h->pages || m->zero_pages != h->zero_pages || pages_map_pfn_end(m) != h->pfn_end)
 		return fm_fail(err, FM_CORRUPT, "its entries are not those its header counts");
-	m->skeleton = expand(at + h->entries_stored, h->skeleton_stored, h->skeleton_raw, "skeleton", err);
+	m->skeleton = expand(at + h->entries_stored + tag, h->skeleton_stored, h->skeleton_raw, "skeleton", err);
 	m->skeleton_size = h->skeleton_raw;
 	return m->skeleton ? 0 : -1;
 }
@@ -254,7 +284,8 @@ static uint8_t *file_load(const char *path, size_t *size_r, struct fm_error *err
 	return (uint8_t *)fm_file_read(path, MAP_FILE_MAX, size_r, err);
 }
 
-struct pages_map *pages_map_open(const char *path, uint32_t job, const char *sha256, struct fm_error *err)
+struct pages_map *pages_map_open(const char *path, uint32_t job, const struct pages_key *key, const char *sha256,
+				 struct fm_error *err)
 {
 	size_t size;
 	FM_AUTO_FREE uint8_t *file = file_load(path, &size, err);
@@ -265,7 +296,7 @@ struct pages_map *pages_map_open(const char *path, uint32_t job, const char *sha
 		return NULL;
 	if (hash_check(file, size, sha256, err) == 0) {
 		memcpy(&header, file, sizeof(header));
-		if (header_check(&header, job, size, err) == 0 &&
+		if (header_check(&header, job, size, err) == 0 && map_unseal(&header, key, file, err) == 0 &&
 		    content_load(m, &header, file + sizeof(header), err) == 0)
 			return m;
 	}

@@ -18,7 +18,7 @@
 
 unsigned char *pack_scratch_room(void)
 {
-	return malloc(sizeof(struct disk_frame_header) + codec_bound(PAGES_FRAME_MAX * PAGES_SIZE));
+	return malloc(sizeof(struct disk_frame_header) + codec_bound(PAGES_FRAME_MAX * PAGES_SIZE) + SEAL_TAG);
 }
 
 int pack_scratch_init(struct pack_scratch *scratch, struct fm_error *err)
@@ -33,6 +33,7 @@ int pack_scratch_init(struct pack_scratch *scratch, struct fm_error *err)
 void pack_scratch_dispose(struct pack_scratch *scratch)
 {
 	codec_dispose(&scratch->codec);
+	seal_dispose(&scratch->seal);
 	free(scratch->stored);
 	scratch->stored = NULL;
 }
@@ -111,7 +112,8 @@ static int frame_load(const struct pack *p, uint32_t number, struct pack_scratch
 		.magic = DISK_FRAME_MAGIC, .frame = number, .stored = f->stored, .pages = f->pages,
 		.codec = f->codec, .checksum = f->checksum,
 	};
-	const unsigned char *payload = scratch->stored + sizeof(expected);
+	unsigned char *payload = scratch->stored + sizeof(expected);
+	size_t size = f->stored;
 
 	if (read_at(p, scratch->stored, sizeof(expected) + f->stored, f->offset, err) < 0)
 		return -1;
@@ -119,7 +121,15 @@ static int frame_load(const struct pack *p, uint32_t number, struct pack_scratch
 		return fm_fail(err, FM_CORRUPT, "its header is not what the index says");
 	if (codec_checksum(payload, f->stored) != f->checksum)
 		return fm_fail(err, FM_CORRUPT, "its checksum is wrong");
-	return codec_unpack(&scratch->codec, f->codec, payload, f->stored, data_r, f->pages * PAGES_SIZE, err);
+	if (p->sealed) {
+		uint8_t room[PACK_BOUND_SIZE];
+		struct seal_bound bound = pack_bound(p->job, &expected, room);
+
+		size -= SEAL_TAG; /* pack_open() has seen to it that it is there */
+		if (seal_open(&scratch->seal, p->key, number, &bound, payload, size, payload + size, err) < 0)
+			return -1;
+	}
+	return codec_unpack(&scratch->codec, f->codec, payload, size, data_r, f->pages * PAGES_SIZE, err);
 }
 
 int pack_frame_read(const struct pack *p, uint32_t frame, struct pack_scratch *scratch, void *data_r,
@@ -128,6 +138,13 @@ int pack_frame_read(const struct pack *p, uint32_t frame, struct pack_scratch *s
 	if (frame_load(p, frame, scratch, data_r, err) < 0)
 		return fm_context(err, "%s: frame %u", p->path, (unsigned)frame);
 	return 0;
+}
+
+struct seal_bound pack_bound(uint32_t job, const struct disk_frame_header *header, uint8_t room[PACK_BOUND_SIZE])
+{
+	memcpy(room, &job, sizeof(job));
+	memcpy(room + sizeof(job), header, PACK_BOUND_SIZE - sizeof(job));
+	return (struct seal_bound){ room, PACK_BOUND_SIZE };
 }
 
 int pack_id(uint32_t job, uint32_t slots, const uint8_t (*hash)[32], uint8_t id_r[32], struct fm_error *err)

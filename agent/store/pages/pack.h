@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "agent/store/key_private.h"
 #include "agent/store/pages/codec.h"
 #include "agent/store/pages/format.h"
 
@@ -23,6 +24,9 @@
 struct pack {
 	char *path;
 	uint8_t id[32];
+	uint32_t job;
+	bool sealed;
+	uint8_t key[SEAL_KEY]; /* the file's, when it is */
 	int fd; /* -1 until frames are wanted */
 	void *mapping;
 	size_t mapping_size;
@@ -37,14 +41,17 @@ struct pack {
 /* Thread's own room for frames. */
 struct pack_scratch {
 	struct codec codec;
+	struct seal seal;
 	unsigned char *stored; /* header and payload as on disk */
 };
 int pack_scratch_init(struct pack_scratch *scratch, struct fm_error *err);
 unsigned char *pack_scratch_room(void); /* another `stored`; NULL without memory */
 void pack_scratch_dispose(struct pack_scratch *scratch);
 
-/* "<dir>/<id>.pack"; FM_CORRUPT when missing, cut short, another job's, or damaged. keep_fd: frames will be read. */
-struct pack *pack_open(const char *dir, const uint8_t id[32], uint32_t job, bool keep_fd, struct fm_error *err);
+/* "<dir>/<id>.pack"; FM_CORRUPT when missing, cut short, another job's, or damaged; FM_DENIED when it is whole, and not
+ * by this key (NULL: none). keep_fd: frames will be read. */
+struct pack *pack_open(const char *dir, const uint8_t id[32], uint32_t job, const struct pages_key *key, bool keep_fd,
+		       struct fm_error *err);
 void pack_close(struct pack *p); /* NULL is fine */
 
 /* The slot that holds this page, or -1. Absent ones are not found. From any thread. */
@@ -54,6 +61,10 @@ long pack_find(const struct pack *p, const uint8_t hash[32]);
  * in it are not compared with their hashes. */
 int pack_frame_read(const struct pack *p, uint32_t frame, struct pack_scratch *scratch, void *data_r,
 		    struct fm_error *err);
+
+/* What of a frame's header is bound to its ciphertext. */
+#define PACK_BOUND_SIZE (sizeof(uint32_t) + offsetof(struct disk_frame_header, checksum))
+struct seal_bound pack_bound(uint32_t job, const struct disk_frame_header *header, uint8_t room[PACK_BOUND_SIZE]);
 
 /* What a pack's id is: SHA-256 of the job and the hashes of all its slots. */
 int pack_id(uint32_t job, uint32_t slots, const uint8_t (*hash)[32], uint8_t id_r[32], struct fm_error *err);

@@ -19,6 +19,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "agent/store/key_format.h"
 #include "agent/store/pages/hash.h"
 #include "common/cleanup.h"
 #include "common/io.h"
@@ -126,13 +127,14 @@ static int index_map(struct pack *p, const struct disk_pack_trailer *t, struct f
 static int frames_check(const struct pack *p, const struct disk_pack_trailer *t, struct fm_error *err)
 {
 	uint64_t at = sizeof(struct disk_pack_header);
+	uint32_t tag = p->sealed ? SEAL_TAG : 0;
 	unsigned char rest[8];
 
 	for (uint32_t i = 0; i < p->frames; i++) {
 		const struct disk_frame *f = &p->frame[i];
 
 		if (f->offset != at || f->pages == 0 || f->pages > PAGES_FRAME_MAX ||
-		    f->stored > f->pages * PAGES_SIZE || f->stored == 0)
+		    f->stored > f->pages * PAGES_SIZE + tag || f->stored <= tag)
 			return fm_fail(err, FM_CORRUPT, "its index is not that of a pack (frame %u)", i);
 		at += sizeof(struct disk_frame_header) + f->stored;
 		if (at > t->index_offset)
@@ -169,7 +171,18 @@ static int slots_check(const struct pack *p, struct fm_error *err)
 	return 0;
 }
 
-static int load(struct pack *p, uint32_t job, EVP_MD_CTX *context, struct fm_error *err)
+/* What the header says is what was written, when we come here: so it is the key that is wrong, or is not there. */
+static int key_check(struct pack *p, const struct disk_pack_header *h, const struct pages_key *key, struct fm_error *err)
+{
+	if (h->cipher > DISK_CIPHER_AES_256_GCM)
+		return fm_fail(err, FM_INCOMPATIBLE, "its cipher is number %u", h->cipher);
+	p->sealed = h->cipher == DISK_CIPHER_AES_256_GCM;
+	if (pages_key_fits(key, p->sealed, h->key, err) < 0)
+		return -1;
+	return p->sealed ? seal_derive(key->data, DISK_PACK_PURPOSE, h->salt, p->key, err) : 0;
+}
+
+static int load(struct pack *p, const struct pages_key *key, EVP_MD_CTX *context, struct fm_error *err)
 {
 	struct disk_pack_trailer trailer;
 	struct disk_pack_header header;
@@ -187,17 +200,18 @@ static int load(struct pack *p, uint32_t job, EVP_MD_CTX *context, struct fm_err
 		return fm_fail(err, FM_CORRUPT, "it is cut short (%llu bytes)", (unsigned long long)p->bytes);
 	if (read_exact(p->fd, &header, sizeof(header), 0, err) < 0 ||
 	    read_exact(p->fd, &trailer, sizeof(trailer), p->bytes - sizeof(trailer), err) < 0 ||
-	    header_check(&header, job, err) < 0 || trailer_check(p, &trailer, err) < 0 ||
-	    digest_check(p, &header, &trailer, context, err) < 0 || index_map(p, &trailer, err) < 0 ||
-	    frames_check(p, &trailer, err) < 0 || slots_check(p, err) < 0 ||
-	    pack_id(job, p->slots, p->hash, id, err) < 0)
+	    header_check(&header, p->job, err) < 0 || trailer_check(p, &trailer, err) < 0 ||
+	    digest_check(p, &header, &trailer, context, err) < 0 || key_check(p, &header, key, err) < 0 ||
+	    index_map(p, &trailer, err) < 0 || frames_check(p, &trailer, err) < 0 || slots_check(p, err) < 0 ||
+	    pack_id(p->job, p->slots, p->hash, id, err) < 0)
 		return -1;
 	if (memcmp(id, p->id, 32) != 0)
 		return fm_fail(err, FM_CORRUPT, "its pages are not those it is named by");
 	return 0;
 }
 
-struct pack *pack_open(const char *dir, const uint8_t id[32], uint32_t job, bool keep_fd, struct fm_error *err)
+struct pack *pack_open(const char *dir, const uint8_t id[32], uint32_t job, const struct pages_key *key, bool keep_fd,
+		       struct fm_error *err)
 {
 	struct pack *p = calloc(1, sizeof(*p));
 	EVP_MD_CTX *context = EVP_MD_CTX_new();
@@ -206,12 +220,13 @@ struct pack *pack_open(const char *dir, const uint8_t id[32], uint32_t job, bool
 	hash_hex(id, hex);
 	if (p) {
 		p->fd = -1;
+		p->job = job;
 		memcpy(p->id, id, 32);
 		p->path = fm_format("%s/%s" PACK_SUFFIX, dir, hex);
 	}
 	if (!p || !p->path || !context) {
 		fm_fail(err, FM_FAILED, "out of memory");
-	} else if (load(p, job, context, err) < 0) {
+	} else if (load(p, key, context, err) < 0) {
 		fm_context(err, "%s", p->path);
 	} else {
 		EVP_MD_CTX_free(context);
@@ -233,5 +248,6 @@ void pack_close(struct pack *p)
 	if (p->fd >= 0)
 		close(p->fd);
 	free(p->path);
+	seal_wipe(p->key, sizeof(p->key));
 	free(p);
 }

@@ -14,9 +14,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/random.h>
 #include <unistd.h>
 
+#include "agent/store/key_format.h"
 #include "agent/store/pages/pack_write_private.h"
 #include "common/cleanup.h"
 #include "common/io.h"
@@ -25,15 +25,29 @@
 #define SLOTS_FIRST 4096u
 #define FRAMES_FIRST 256u
 
-static int part_create(struct pack_writer *w, struct fm_error *err)
+/* A salt, and by it a key that no other file has. */
+static int key_choose(struct pack_writer *w, const struct pages_key *key, struct disk_pack_header *header,
+		      struct fm_error *err)
+{
+	if (!key)
+		return 0;
+	w->sealed = true;
+	header->cipher = DISK_CIPHER_AES_256_GCM;
+	memcpy(header->key, key->id, sizeof(header->key));
+	if (seal_random(header->salt, sizeof(header->salt), err) < 0)
+		return -1;
+	return seal_derive(key->data, DISK_PACK_PURPOSE, header->salt, w->key, err);
+}
+
+static int part_create(struct pack_writer *w, const struct pages_key *key, struct fm_error *err)
 {
 	struct disk_pack_header header = { .version = DISK_VERSION, .header_size = sizeof(header), .job = w->job,
 					   .page_size = PAGES_SIZE };
 	uint64_t number;
 
 	memcpy(header.magic, DISK_PACK_MAGIC, sizeof(header.magic));
-	if (getrandom(&number, sizeof(number), 0) != (ssize_t)sizeof(number))
-		return fm_fail(err, FM_FAILED, "no random number for a name: %s", strerror(errno));
+	if (seal_random(&number, sizeof(number), err) < 0 || key_choose(w, key, &header, err) < 0)
+		return -1;
 	w->path = fm_format("%s/%016llx" PACK_PART_SUFFIX, w->dir, (unsigned long long)number);
 	if (!w->path)
 		return fm_fail(err, FM_FAILED, "out of memory");
@@ -49,7 +63,7 @@ static int part_create(struct pack_writer *w, struct fm_error *err)
 	return 0;
 }
 
-struct pack_writer *pack_writer_create(const char *dir, uint32_t job, struct fm_error *err)
+struct pack_writer *pack_writer_create(const char *dir, uint32_t job, const struct pages_key *key, struct fm_error *err)
 {
 	struct pack_writer *w = calloc(1, sizeof(*w));
 
@@ -64,7 +78,7 @@ struct pack_writer *pack_writer_create(const char *dir, uint32_t job, struct fm_
 	w->dir = strdup(dir);
 	if (!w->dir)
 		fm_fail(err, FM_FAILED, "out of memory");
-	if (!w->dir || part_create(w, err) < 0) {
+	if (!w->dir || part_create(w, key, err) < 0) {
 		pack_writer_abort(w);
 		return NULL;
 	}
@@ -192,6 +206,25 @@ static int hand_in(struct pack_writer *w, const struct disk_frame_header *header
 	return 0;
 }
 
+/* Compressed at the scratch's payload: make it a frame as it will lie on the disk. */
+static int frame_make(const struct pack_writer *w, struct disk_frame_header *header, size_t size,
+		      struct pack_scratch *scratch, struct fm_error *err)
+{
+	unsigned char *payload = scratch->stored + sizeof(*header);
+
+	header->stored = (uint32_t)(size + (w->sealed ? SEAL_TAG : 0));
+	if (w->sealed) {
+		uint8_t room[PACK_BOUND_SIZE];
+		struct seal_bound bound = pack_bound(w->job, header, room);
+
+		if (seal_close(&scratch->seal, w->key, header->frame, &bound, payload, size, payload + size, err) < 0)
+			return -1;
+	}
+	header->checksum = codec_checksum(payload, header->stored);
+	memcpy(scratch->stored, header, sizeof(*header));
+	return 0;
+}
+
 int pack_writer_frame(struct pack_writer *w, uint32_t number, unsigned pages, const void *data, enum pages_codec codec,
 		      int level, struct pack_scratch *scratch, uint64_t *bytes_r, struct fm_error *err)
 {
@@ -202,14 +235,12 @@ int pack_writer_frame(struct pack_writer *w, uint32_t number, unsigned pages, co
 	int rc = -1;
 
 	if (stored > 0) {
-		header.stored = (uint32_t)stored;
 		header.codec = (uint8_t)became;
-		header.checksum = codec_checksum(payload, (size_t)stored);
-		memcpy(scratch->stored, &header, sizeof(header));
-		*bytes_r = sizeof(header) + (uint64_t)stored;
+		rc = frame_make(w, &header, (size_t)stored, scratch, err);
+		*bytes_r = sizeof(header) + header.stored;
 	}
 	pthread_mutex_lock(&w->lock);
-	if (stored > 0)
+	if (rc == 0)
 		rc = hand_in(w, &header, scratch, err);
 	if (rc < 0)
 		w->broken = *err;
@@ -251,6 +282,7 @@ static void writer_free(struct pack_writer *w)
 	free(w->location);
 	free(w->path);
 	free(w->dir);
+	seal_wipe(w->key, sizeof(w->key));
 	free(w);
 }
 

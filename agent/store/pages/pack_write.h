@@ -15,7 +15,8 @@
 
 struct pack_writer;
 
-struct pack_writer *pack_writer_create(const char *dir, uint32_t job, struct fm_error *err);
+/* key NULL: not encrypted. Used here only. */
+struct pack_writer *pack_writer_create(const char *dir, uint32_t job, const struct pages_key *key, struct fm_error *err);
 
 /* The next slot, for the page with that hash; location: DISK_LOCATION or DISK_ABSENT. The slot, or -1. */
 long pack_writer_slot(struct pack_writer *w, const uint8_t hash[32], uint32_t location, struct fm_error *err);
@@ -25,7 +26,8 @@ uint32_t pack_writer_slots(const struct pack_writer *w);
 /* Bytes in the tables that grow with the number of slots. */
 uint64_t pack_writer_memory(const struct pack_writer *w);
 
-/* Compress and write frame `number` of `pages` pages at data; *bytes_r: what it takes in the file. Thread-safe. */
+/* Compress, encrypt and write frame `number`, once (it is the nonce), of `pages` pages at data; *bytes_r: what it takes
+ * in the file. Thread-safe. */
 int pack_writer_frame(struct pack_writer *w, uint32_t number, unsigned pages, const void *data, enum pages_codec codec,
 		      int level, struct pack_scratch *scratch, uint64_t *bytes_r, struct fm_error *err);
 

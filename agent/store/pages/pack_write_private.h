@@ -7,6 +7,7 @@
 #include <stdbool.h>
 
 #include "agent/store/pages/format.h"
+#include "agent/store/seal.h"
 #include "common/error.h"
 
 /* A frame that came before its turn, or room for one. */
@@ -21,6 +22,8 @@ struct pack_writer {
 	int fd;
 	uint32_t job;
 	bool created, named; /* the .part file is there; it has its final name */
+	bool sealed;
+	uint8_t key[SEAL_KEY]; /* this file's */
 	/* of whoever gives out slots */
 	uint8_t (*hash)[32];
 	uint32_t *location;

@@ -3,7 +3,7 @@
  * pages.h - the page store of one job in one local directory.
  *
  * A guest's memory is kept as pages of 4096 bytes. A page of zeros is not kept at all; any other is named by its
- * SHA-256 and kept once per job, whichever member or snapshot it comes from:
+ * SHA-256 and kept once per job, whichever member or snapshot it comes from. A job may be encrypted: see "Encryption".
  *
  *	<dir>/<64 hex>.pack    pages in compressed frames, and an index; never changes its content
  *	<dir>/<…>.part         a pack being written; without meaning, and swept when its writer is dead
@@ -21,9 +21,9 @@
  *  - writers in any number of processes do not wait for each other: each has a pack of its own. What two of them find
  *    at the same time may be kept twice.
  *
- * All calls block. Errors: FM_CORRUPT for what does not verify or is missing, FM_INCOMPATIBLE for a later version of
- * the format, FM_NOT_FOUND for a map that is not there, FM_FAILED for the rest (disk full, …); the text names the
- * file. One thread calls at a time, except where said.
+ * All calls block. Errors: FM_CORRUPT for what does not verify or is missing, FM_DENIED for the wrong key or none,
+ * FM_INCOMPATIBLE for another version of the format, FM_NOT_FOUND for a map that is not there, FM_FAILED for the rest
+ * (disk full, …); the text names the file. One thread calls at a time, except where said.
  */
 #ifndef FM_STORE_PAGES_H
 #define FM_STORE_PAGES_H
@@ -32,6 +32,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "agent/store/key.h"
 #include "agent/store/store.h"
 #include "common/error.h"
 
@@ -47,6 +48,18 @@
 
 enum pages_codec { PAGES_RAW = 0, PAGES_LZ4 = 1, PAGES_ZSTD = 2 };
 
+/*
+ * ---- Encryption ----
+ *
+ * With a key (agent/store/key.h) pages, skeletons, and where which page is, are encrypted by AES-256-GCM; and pages are
+ * named by HMAC-SHA-256 instead of SHA-256, so that nobody can tell by its name that a page he knows is there. They are
+ * still kept once per job, on all its nodes: all have the one key. Nothing was ever shared between jobs, so nothing is
+ * lost. What stays to be seen: sizes (how well each frame compresses, how many pages), which snapshot needs which packs.
+ *
+ * A job is encrypted or it is not: what is not as the store was opened is FM_DENIED, before anything of it is decrypted
+ * or decompressed; pages_store_scan(), so a writer, too, fails at the first pack that is not.
+ */
+
 /* ---- the store -------------------------------------------------------------------------------- */
 
 struct pages_store;
@@ -54,8 +67,10 @@ struct pages_store;
 /*
  * dir is made if it is missing (0700). No pack is looked at yet. The store must outlive what is made from it.
  * Any number of threads may use one store for reading (readers of their own), or one for a writer.
+ * key: the job's, from pages_key_make() for a writer, else pages_key_open(); NULL: it is not encrypted. It must outlive
+ * the store.
  */
-struct pages_store *pages_store_open(const char *dir, uint32_t job, struct fm_error *err);
+struct pages_store *pages_store_open(const char *dir, uint32_t job, const struct pages_key *key, struct fm_error *err);
 void pages_store_close(struct pages_store *s); /* NULL is fine */
 
 struct pages_usage {
@@ -85,10 +100,12 @@ int pages_store_sweep(struct pages_store *s, unsigned *removed_r, struct fm_erro
 struct pages_map;
 
 /*
- * sha256: what the manifest says (hex), or NULL where the file's own hash has to do. The file must belong to job.
+ * sha256: what the manifest says (hex), or NULL where the file's own hash has to do. The file must belong to job, and
+ * be encrypted by its key, or not at all if that is NULL: FM_DENIED.
  * Memory: 4 bytes for a page, and the skeleton.
  */
-struct pages_map *pages_map_open(const char *path, uint32_t job, const char *sha256, struct fm_error *err);
+struct pages_map *pages_map_open(const char *path, uint32_t job, const struct pages_key *key, const char *sha256,
+				 struct fm_error *err);
 void pages_map_close(struct pages_map *m); /* NULL is fine */
 
 uint64_t pages_map_count(const struct pages_map *m);      /* pages, zero ones included */

@@ -151,7 +151,7 @@ static int pack_begin(struct place *p, struct fm_error *err)
 	if (p->map_pack < 0)
 		return -1;
 	p->frames = 0;
-	p->pack = pack_writer_create(p->store->dir, p->store->job, err);
+	p->pack = pack_writer_create(p->store->dir, p->store->job, p->store->key, err);
 	return p->pack ? 0 : -1;
 }
 

@@ -17,7 +17,7 @@ struct found {
 	uint32_t slot;
 };
 
-static int add_other(void *data, const uint8_t id[32], uint32_t job, const char *dir)
+static int add_other(void *data, const uint8_t id[32], const struct pages_store *store)
 {
 	struct read_source *s = data;
 	struct fm_error ignored;
@@ -27,7 +27,7 @@ static int add_other(void *data, const uint8_t id[32], uint32_t job, const char 
 	for (size_t i = 0; i < s->packs; i++)
 		if (memcmp(s->pack[i]->id, id, 32) == 0)
 			return 0;
-	p = pack_open(dir, id, job, true, &ignored);
+	p = pack_open(store->dir, id, store->job, store->key, true, &ignored);
 	if (!p) /* damaged: not a place to look */
 		return 0;
 	bigger = realloc(s->other, (s->others + 1) * sizeof(*bigger));
@@ -49,7 +49,7 @@ static int each_other(void *data, const uint8_t id[32])
 {
 	struct others *o = data;
 
-	return add_other(o->source, id, o->store->job, o->store->dir);
+	return add_other(o->source, id, o->store);
 }
 
 /* Does the map need a page that its pack has not any more? */
@@ -77,7 +77,7 @@ static int packs_open(struct read_source *s, const struct pages_store *store, st
 		return fm_fail(err, FM_FAILED, "out of memory");
 	for (; s->packs < s->map->packs; s->packs++) {
 		const struct map_pack *wanted = &s->map->pack[s->packs];
-		struct pack *p = pack_open(store->dir, wanted->id, store->job, true, err);
+		struct pack *p = pack_open(store->dir, wanted->id, store->job, store->key, true, err);
 
 		if (!p)
 			return -1;

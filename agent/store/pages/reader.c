@@ -90,11 +90,11 @@ static void await(struct pages_reader *r, struct read_job *j)
 	pthread_mutex_unlock(&r->lock);
 }
 
-static int threads_start(struct pages_reader *r, const char *hash, struct fm_error *err)
+static int threads_start(struct pages_reader *r, const char *hash, const struct pages_key *key, struct fm_error *err)
 {
 	for (unsigned i = 0; i < r->threads; i++) {
 		r->thread[i].reader = r;
-		if (hasher_init(&r->thread[i].hasher, hash, err) < 0 ||
+		if (hasher_init(&r->thread[i].hasher, hash, key, err) < 0 ||
 		    pack_scratch_init(&r->thread[i].scratch, err) < 0)
 			return -1;
 	}
@@ -132,7 +132,7 @@ struct pages_reader *pages_reader_create(struct pages_store *s, const struct pag
 	r->queue_end = &r->queue;
 	r->threads = o->threads ? o->threads : processors();
 	if (read_source_init(&r->source, s, m, o->cache_bytes ? o->cache_bytes : CACHE_DEFAULT, r->threads, err) == 0 &&
-	    threads_start(r, o->hash, err) == 0)
+	    threads_start(r, o->hash, s->key, err) == 0)
 		return r;
 	pages_reader_destroy(r);
 	return NULL;

@@ -20,10 +20,15 @@
 
 const unsigned char pages_zero[4096];
 
-struct pages_store *pages_store_open(const char *dir, uint32_t job, struct fm_error *err)
+struct pages_store *pages_store_open(const char *dir, uint32_t job, const struct pages_key *key, struct fm_error *err)
 {
-	struct pages_store *s = calloc(1, sizeof(*s));
+	struct pages_store *s;
 
+	if (key && key->job != job) {
+		fm_fail(err, FM_USAGE, "%s: the key is job %u's, not job %u's", dir, key->job, job);
+		return NULL;
+	}
+	s = calloc(1, sizeof(*s));
 	if (s) {
 		s->sweep_fd = -1;
 		s->dir = strdup(dir);
@@ -32,6 +37,7 @@ struct pages_store *pages_store_open(const char *dir, uint32_t job, struct fm_er
 		fm_fail(err, FM_FAILED, "%s: out of memory", dir);
 	} else if (fm_mkdir_all(dir, 0700, err) == 0) {
 		s->job = job;
+		s->key = key;
 		return s;
 	}
 	pages_store_close(s);
@@ -86,7 +92,7 @@ long store_add(struct pages_store *s, const uint8_t id[32], struct fm_error *err
 
 	if (room_make(s, err) < 0)
 		return -1;
-	p = pack_open(s->dir, id, s->job, false, err);
+	p = pack_open(s->dir, id, s->job, s->key, false, err);
 	if (!p)
 		return -1;
 	s->pack[s->packs] = p;

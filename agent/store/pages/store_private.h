@@ -9,6 +9,7 @@
 struct pages_store {
 	char *dir;
 	uint32_t job;
+	const struct pages_key *key; /* NULL: nothing is encrypted */
 	struct pack **pack; /* of the last scan, and what a writer has added since; their frames cannot be read */
 	size_t packs, room;
 	struct pages_usage found; /* by the last scan */

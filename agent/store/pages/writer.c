@@ -229,7 +229,8 @@ int pages_writer_finish(struct pages_writer *w, const char *map_path, const void
 	if (rc == 0)
 		rc = writer_pack_end(&w->thread[0], err);
 	if (rc == 0)
-		rc = map_write(w->place.map, map_path, skeleton, skeleton_size, &saved_r->map, err);
+		rc = map_write(w->place.map, map_path, w->place.store->key, skeleton, skeleton_size, &saved_r->map,
+			       err);
 	if (rc == 0) {
 		pages_writer_progress(w, &saved_r->progress);
 		saved_r->bytes = w->place.pack_bytes + saved_r->map.bytes;

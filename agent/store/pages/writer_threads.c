@@ -233,7 +233,7 @@ int writer_threads_start(struct pages_writer *w, const char *hash, struct fm_err
 		struct batch *b;
 
 		t->writer = w;
-		if (hasher_init(&t->hasher, hash, err) < 0 || pack_scratch_init(&t->scratch, err) < 0)
+		if (hasher_init(&t->hasher, hash, w->place.store->key, err) < 0 || pack_scratch_init(&t->scratch, err) < 0)
 			return -1;
 		for (unsigned n = 0; n < BATCHES + (i == 0); n++) { /* one for the caller to fill */
 			b = malloc(sizeof(*b));
