@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "agent/cutter_private.h"
-#include "agent/store/stream.h"
+#include "agent/store/access.h"
 #include "agent/task.h"
 #include "agent/worker_client.h"
 #include "common/cleanup.h"
@@ -113,13 +113,15 @@ static struct json_object *save_request(struct cutter *c)
 	const struct fm_conf *conf = &c->job->agent->conf;
 	struct json_object *o = json_object_new_object();
 	FM_AUTO_FREE char *path = fm_format("%s/%s", c->dir, c->map_name);
-	FM_AUTO_FREE char *pages = stream_pages_dir(conf->store_dir, c->id.job);
+	FM_AUTO_FREE char *folder = fm_format("%s/%u", conf->store_dir, c->id.job);
 
 	fm_json_set_string(o, "op", "save");
 	fm_json_set_string(o, "name", c->job->domain);
 	fm_json_set_string(o, "map", path);
-	fm_json_set_string(o, "pages", pages);
+	fm_json_set_string(o, "folder", folder);
 	fm_json_set_int(o, "job", c->id.job);
+	if (*conf->key_file)
+		fm_json_set_string(o, "key_file", conf->key_file);
 	if (c->job->last_map)
 		fm_json_set_string(o, "parent", c->job->last_map);
 	fm_json_set_string(o, "rundir", conf->run_dir);
@@ -317,10 +319,16 @@ static void on_frozen(struct cutter *c)
 static int write_frames(void *arg, struct json_object *result, struct task_blob *blob, struct fm_error *err)
 {
 	struct cutter *c = arg;
+	const struct fm_conf *conf = &c->job->agent->conf;
+	struct store_access access;
 	struct store_file file;
+	int r = store_access_job(&access, conf->store_dir, c->id.job, conf->key_file, true, err);
 
 	(void)blob;
-	if (store_file_write(c->dir, c->held_name, c->frames, c->frames_size, &file, err))
+	if (r == 0)
+		r = store_sealed_write(&access, c->dir, c->held_name, c->frames, c->frames_size, &file, err);
+	store_access_close(&access);
+	if (r)
 		return -1;
 	json_object_object_add(result, "file", cutter_file_json(&file));
 	return 0;

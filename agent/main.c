@@ -29,6 +29,7 @@
 #include "agent/tree.h"
 #include "agent/trim.h"
 #include "agent/watch.h"
+#include "agent/store/key.h"
 #include "common/cleanup.h"
 #include "common/hex.h"
 #include "common/io.h"
@@ -109,6 +110,20 @@ static int load_admins(struct agent *agent, struct fm_error *err)
 	return 0;
 }
 
+/* Better no agent than one whose first snapshot fails in nine days. */
+static int check_key_file(const struct fm_conf *conf, struct fm_error *err)
+{
+	struct site_key *key;
+
+	if (!*conf->key_file)
+		return 0;
+	key = site_key_load(conf->key_file, err);
+	if (!key)
+		return -1;
+	site_key_free(key);
+	return 0;
+}
+
 /* RunDir, and a lock in it: two agents over the same records would undo each other. */
 static int claim_run_dir(struct agent *agent, int *lock_r, struct fm_error *err)
 {
@@ -164,7 +179,7 @@ static int agent_init(struct agent *agent, struct fm_error *err)
 	agent->base = event_base_new();
 	if (!agent->base)
 		return fm_fail(err, FM_FAILED, "no event loop");
-	if (load_admins(agent, err))
+	if (load_admins(agent, err) || check_key_file(&agent->conf, err))
 		return -1;
 	agent->children = children_create(agent->base, err);
 	if (!agent->children)

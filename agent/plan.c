@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/store/stream.h"
+#include "agent/store/access.h"
 #include "common/cleanup.h"
 #include "common/hostlist.h"
 #include "common/io.h"
@@ -263,6 +263,19 @@ static int create_request(const struct job *job, struct json_object *request, st
 	return r;
 }
 
+static int read_held(const struct job *job, const char *dir, const struct store_file *held, struct task_blob *blob,
+		     struct fm_error *err)
+{
+	const struct fm_conf *conf = &job->agent->conf;
+	struct store_access access;
+	int r = store_access_job(&access, conf->store_dir, job->restored_from.job, conf->key_file, false, err);
+
+	if (r == 0)
+		r = store_sealed_read(&access, dir, held, HELD_MAX, &blob->data, &blob->size, err);
+	store_access_close(&access);
+	return r;
+}
+
 static int restore_request(const struct job *job, struct json_object *request, struct json_object *result,
 			   struct task_blob *blob, struct fm_error *err)
 {
@@ -270,22 +283,24 @@ static int restore_request(const struct job *job, struct json_object *request, s
 	struct fm_snapshot_id id = job->restored_from;
 	FM_AUTO_JSON struct json_object *manifest = store_manifest(store, &id, err);
 	FM_AUTO_FREE char *dir = store_snapshot_dir(store, &id);
-	FM_AUTO_FREE char *pages = stream_pages_dir(store, id.job);
+	FM_AUTO_FREE char *folder = fm_format("%s/%u", store, id.job);
 	FM_AUTO_FREE char *path = NULL;
 	struct json_object *from, *member;
 	struct store_file map, held;
 
 	if (!manifest || store_manifest_member(manifest, job->rank, &map, &held, err))
 		return -1;
-	if (!dir || !pages || !(path = fm_format("%s/%s", dir, map.name)))
+	if (!dir || !folder || !(path = fm_format("%s/%s", dir, map.name)))
 		return fm_fail(err, FM_FAILED, "out of memory");
-	if (*held.name && store_file_read(dir, &held, HELD_MAX, &blob->data, &blob->size, err))
+	if (*held.name && read_held(job, dir, &held, blob, err))
 		return -1;
 	from = json_object_object_get(manifest, "job");
 	member = json_object_array_get_idx(json_object_object_get(manifest, "members"), job->rank);
 	fm_json_set_string(request, "op", "restore");
 	fm_json_set_string(request, "map", path);
-	fm_json_set_string(request, "pages", pages);
+	fm_json_set_string(request, "folder", folder);
+	if (*job->agent->conf.key_file)
+		fm_json_set_string(request, "key_file", job->agent->conf.key_file);
 	fm_json_set_int(request, "job", id.job);
 	fm_json_set_string(request, "sha256", map.sha256);
 	fm_json_set_int(request, "raw_bytes", (int64_t)map.raw_bytes);

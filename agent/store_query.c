@@ -101,7 +101,7 @@ static int do_verify(const struct ask *ask, struct json_object *result, struct f
 	FM_AUTO_JSON struct json_object *manifest = own_manifest(ask, &id, err);
 	FM_AUTO_JSON struct json_object *o = NULL;
 
-	if (!manifest || store_verify(ask->store, &id, &o, err))
+	if (!manifest || store_verify(ask->store, ask->req->agent->conf.key_file, &id, &o, err))
 		return -1;
 	copy_all(o, result);
 	return 0;

@@ -35,6 +35,7 @@ static const struct conf_key conf_keys[] = {
 	TEXT("Socket", socket, "/run/fermata/fermatad.sock"),
 	TEXT("RunDir", run_dir, "/run/fermata"),
 	TEXT("StoreDir", store_dir, FM_LOCALSTATEDIR "/lib/fermata/store"),
+	TEXT("KeyFile", key_file, ""),
 	TEXT("AdminUsers", admin_users, "root,slurm"),
 	TEXT("Hypervisor", hypervisor, "xen"),
 	TEXT("Gate", gate, "bpf"),

@@ -23,7 +23,7 @@ struct fm_conf {
 	char *bind_address;
 	char *socket;
 	char *run_dir;
-	char *store_dir;
+	char *store_dir, *key_file;
 	char *admin_users;
 	char *hypervisor;
 	char *gate;

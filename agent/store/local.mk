@@ -12,6 +12,7 @@ libfm_key_la_LIBADD = libfermata.la $(CRYPTO_LIBS)
 libfm_key_la_LDFLAGS = $(AM_LDFLAGS)
 
 libfm_store_la_SOURCES = \
+	agent/store/access.c agent/store/access.h \
 	agent/store/describe.c \
 	agent/store/file.c \
 	agent/store/folder.c agent/store/folder.h \

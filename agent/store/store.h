@@ -71,8 +71,8 @@ int store_remove(const char *store, const struct fm_snapshot_id *id, struct fm_e
 int store_prune(const char *store, uint32_t job, unsigned keep, unsigned *removed_r, struct fm_error *err);
 
 /* Read everything; per-member verdicts into result_r ({snapshot, ok, members:[{rank, node, ok, error?}],
- * seconds}).  0 also when members are damaged; -1 when there is no manifest to go by.  id->n == 0 as above. */
-int store_verify(const char *store, struct fm_snapshot_id *id, struct json_object **result_r,
+ * seconds}).  key_file: KeyFile=, NULL or "": none. 0 also when members are damaged; -1 when there is no manifest to go by.  id->n == 0 as above. */
+int store_verify(const char *store, const char *key_file, struct fm_snapshot_id *id, struct json_object **result_r,
 		 struct fm_error *err);
 
 /* The job's script, kept beside its snapshots; FM_NOT_FOUND. */

@@ -14,9 +14,6 @@
 #include "agent/store/pages/pages.h"
 #include "agent/store/store.h"
 
-/* The job's page store: "<store>/<job>/pages"; caller frees. NULL: out of memory. */
-char *stream_pages_dir(const char *store, uint32_t job);
-
 struct stream_place {
 	const char *map;   /* the member's map file, in the snapshot's folder */
 	const char *pages; /* the job's page store, a directory */

@@ -30,11 +30,6 @@ struct stream_writer {
 	struct fm_error broken; /* code FM_OK while all is well */
 };
 
-char *stream_pages_dir(const char *store, uint32_t job)
-{
-	return fm_format("%s/%u/pages", store, job);
-}
-
 static void writer_free(struct stream_writer *w)
 {
 	pages_writer_abort(w->pages);

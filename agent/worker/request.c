@@ -138,10 +138,12 @@ static int parse_stream(struct request *r, struct json_object *root, struct fm_e
 {
 	int64_t raw_bytes, job;
 
-	if (absolute(root, "map", &r->at.map, err) < 0 || absolute(root, "pages", &r->at.pages, err) < 0 ||
+	if (absolute(root, "map", &r->map, err) < 0 || absolute(root, "folder", &r->folder, err) < 0 ||
 	    fm_json_int(root, "job", 1, UINT32_MAX, &job, err) < 0)
 		return -1;
-	r->at.job = (uint32_t)job;
+	r->job = (uint32_t)job;
+	if (fm_json_string_or(root, "key_file", NULL) && absolute(root, "key_file", &r->key_file, err) < 0)
+		return -1;
 	if (r->op == OP_SAVE) {
 		if (fm_json_string_or(root, "parent", NULL) && absolute(root, "parent", &r->parent, err) < 0)
 			return -1;

@@ -7,7 +7,6 @@
 #define FM_WORKER_REQUEST_H
 
 #include "agent/hypervisor/hypervisor.h"
-#include "agent/store/stream.h"
 #include "common/json.h"
 
 enum request_op { OP_CREATE, OP_SAVE, OP_RESTORE, OP_DESTROY, OP_RESUME, OP_LIST, OP_WATCH };
@@ -17,7 +16,10 @@ struct request {
 	const char *driver;
 	const char *rundir;
 	const char *log_level; /* NULL: warning */
-	struct stream_place at; /* save, restore: absolute paths */
+	const char *map;       /* save, restore: absolute path of the member's map */
+	const char *folder;    /* save, restore: the job's, in the store */
+	uint32_t job;          /* save, restore: whose folder it is */
+	const char *key_file;  /* save, restore: KeyFile; may be NULL */
 	const char *parent;    /* save: a map to look at first; may be NULL */
 	const char *sha256;    /* restore: of the map */
 	uint64_t raw_bytes;    /* restore: of the state */

@@ -8,6 +8,7 @@
 
 #include <stdio.h>
 
+#include "agent/store/access.h"
 #include "agent/store/stream.h"
 #include "agent/worker/feed.h"
 #include "agent/worker/operations.h"
@@ -15,6 +16,7 @@
 
 struct restore {
 	struct worker *worker;
+	struct store_access access;
 	struct stream_reader *reader;
 };
 
@@ -45,7 +47,9 @@ static int open_stream(struct restore *r, struct fm_error *err)
 	struct store_file expected = { .raw_bytes = q->raw_bytes };
 
 	snprintf(expected.sha256, sizeof(expected.sha256), "%s", q->sha256);
-	r->reader = stream_reader_open(&q->at, &expected, err);
+	if (store_access_open(&r->access, q->folder, q->job, q->key_file, false, err) < 0)
+		return -1;
+	r->reader = stream_reader_open(&(struct stream_place){ q->map, r->access.pages, q->job, r->access.key }, &expected, err);
 	return r->reader ? 0 : -1;
 }
 
@@ -93,6 +97,7 @@ int operation_restore(struct worker *w, struct fm_error *err)
 	if (result == 0)
 		result = build(&r, &info, err);
 	stream_reader_close(r.reader);
+	store_access_close(&r.access);
 	if (result < 0)
 		return fm_context(err, "cannot restore domain %s", w->request->domain.name);
 	return operation_hold_new(w, "restored", &info, true, err);

@@ -14,6 +14,7 @@
 #include <stdatomic.h>
 #include <sys/resource.h>
 
+#include "agent/store/access.h"
 #include "agent/store/stream.h"
 #include "agent/worker/operations.h"
 #include "agent/worker/pump.h"
@@ -37,6 +38,7 @@ enum phase {
 
 struct save {
 	struct worker *worker;
+	struct store_access access;
 	struct stream_writer *writer;
 	struct pump *pump;
 	int64_t deadline_ms; /* of the order to cut */
@@ -323,14 +325,16 @@ static int ended(struct save *s, int result, struct fm_error *err)
 }
 
 /* While packs are swept no writer may begin: that does not take long. */
-static struct stream_writer *open_writer(struct worker *w, struct fm_error *err)
+static struct stream_writer *open_writer(struct worker *w, struct store_access *access, struct fm_error *err)
 {
-	const struct stream_options options = { .parent = w->request->parent, .nice = PUMP_NICE };
+	const struct request *q = w->request;
+	const struct stream_options options = { .parent = q->parent, .nice = PUMP_NICE };
+	const struct stream_place at = { q->map, access->pages, q->job, access->key };
 	int64_t until = control_now_ms() + w->request->hold_max_ms;
 	struct stream_writer *writer;
 	enum command command;
 
-	while (!(writer = stream_writer_create(&w->request->at, &options, err)) && err->code == FM_BUSY &&
+	while (!(writer = stream_writer_create(&at, &options, err)) && err->code == FM_BUSY &&
 	       control_now_ms() < until) {
 		command = control_wait(w->control, SWEEP_MS, -1);
 		if (command != COMMAND_NONE) {
@@ -349,9 +353,12 @@ int operation_save(struct worker *w, struct fm_error *err)
 	struct stream_saved saved = { 0 };
 	int r = -1;
 
-	s.writer = open_writer(w, err);
-	if (!s.writer)
-		return -1;
+	if (store_access_open(&s.access, w->request->folder, w->request->job, w->request->key_file, true, err) == 0)
+		s.writer = open_writer(w, &s.access, err);
+	if (!s.writer) {
+		store_access_close(&s.access);
+		return fm_context(err, "cannot save domain %s", w->request->domain.name);
+	}
 	s.pump = pump_start(limit, &(struct pump_sink){ sink, give_up, &s }, err);
 	if (s.pump)
 		r = w->ops->save(w->hv, w->request->domain.name, pump_fd(s.pump), &calls, err);
@@ -363,6 +370,7 @@ int operation_save(struct worker *w, struct fm_error *err)
 		r = ended(&s, r, err);
 	pump_destroy(s.pump);
 	stream_writer_abort(s.writer);
+	store_access_close(&s.access);
 	json_object_put(s.armed);
 	return r;
 }

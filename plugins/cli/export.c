@@ -15,6 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "agent/store/access.h"
 #include "agent/store/stream.h"
 #include "common/cleanup.h"
 #include "common/io.h"
@@ -69,24 +70,25 @@ static int export(const struct cli *cli, struct fm_snapshot_id *id, unsigned ran
 {
 	const char *store = cli->conf.store_dir, *file = cli->operands[2];
 	FM_AUTO_JSON struct json_object *manifest = store_manifest(store, id, err);
-	FM_AUTO_FREE char *dir = NULL, *pages = NULL, *map_path = NULL;
+	FM_AUTO_FREE char *dir = NULL, *map_path = NULL;
+	struct store_access access;
 	struct store_file map, held;
-	struct stream_reader *reader;
-	int rc;
+	struct stream_reader *reader = NULL;
+	int rc = -1;
 
 	if (!manifest || store_manifest_member(manifest, rank, &map, &held, err) < 0)
 		return -1;
 	dir = store_snapshot_dir(store, id);
-	pages = stream_pages_dir(store, id->job);
 	map_path = dir ? fm_format("%s/%s", dir, map.name) : NULL;
-	if (!pages || !map_path)
+	if (!map_path)
 		return fm_fail(err, FM_FAILED, "out of memory");
-	reader = stream_reader_open(&(struct stream_place){ map_path, pages, id->job, NULL }, &map, err);
-	if (!reader)
-		return -1;
-	rc = strcmp(file, "-") ? write_file(reader, file, bytes_r, err) :
-				 copy(reader, STDOUT_FILENO, "standard output", bytes_r, err);
+	if (store_access_job(&access, store, id->job, cli->conf.key_file, false, err) == 0)
+		reader = stream_reader_open(&(struct stream_place){ map_path, access.pages, id->job, access.key }, &map, err);
+	if (reader)
+		rc = strcmp(file, "-") ? write_file(reader, file, bytes_r, err) :
+					 copy(reader, STDOUT_FILENO, "standard output", bytes_r, err);
 	stream_reader_close(reader);
+	store_access_close(&access);
 	return rc;
 }
 

@@ -3,11 +3,17 @@
 """A restored group is one group: elsewhere, together, or not at all."""
 import json
 import os
+import signal
+import subprocess
 import sys
+import tempfile
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from cluster import OTHER, USER, Cluster, Refused, main, refused, test, wait_for  # noqa: E402
+
+
+FERMATA = os.environ.get("FERMATA", os.path.abspath("fermata"))
 
 
 def ask(c, i, job):
@@ -345,6 +351,53 @@ def put_one(c, i, job):
         return c.node(i).call("PUT", "/v1/jobs/%d/member" % job, c.spec(job, [1, 2, 3], restart_from="82"))
     except Exception as e:  # the agent that is killed answers nobody
         return e
+
+
+@test
+def encrypted():
+    """with a KeyFile: saved, verified, restored, exported as ever; without the key, or with another, nothing of it"""
+    with tempfile.TemporaryDirectory() as keys:
+        key, other = (os.path.join(keys, n) for n in ("site.key", "other.key"))
+        for path in (key, other):
+            with open(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "w") as f:
+                f.write(os.urandom(32).hex() + "\n")
+        with Cluster(4, KeyFile=key) as c:
+            c.put(48, [1, 2])
+            c.snapshot(48, 1)
+            assert c.snapshot(48, 2)["snapshot"] == "48.2"
+            assert os.stat(os.path.join(c.store, "48", "key")).st_mode & 0o777 == 0o600
+            second = c.node(2).call("GET", "/v1/snapshots/48.2", uid=USER)
+            assert all(m["stored_pages"] == 0 and m["known_pages"] > 0 for m in second["members"]), second
+            assert c.node(4).call("POST", "/v1/snapshots/48.1/verify", {}, USER)["ok"] is True
+            c.delete(48, [1, 2])
+            c.put(49, [3, 4], restart_from="48.1")
+            assert c.node(3).job(49)["restored_from"] == "48.1"
+            c.delete(49, [3, 4])
+            # what a program of somebody else's says, without the key and with another
+            for lines, what in (("", "48/key"), ("KeyFile=%s\n" % other, other)):
+                conf = os.path.join(c.dir, "thief.conf")
+                with open(conf, "w") as f:
+                    f.write("StoreDir=%s\nNodeName=x\n%s" % (c.store, lines))
+                r = subprocess.run([FERMATA, "export", "48.1", "0", "-", "--config", conf], stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE)
+                assert r.returncode == 4 and r.stdout == b"" and what in r.stderr.decode(), r
+            # a node that has no key
+            c.node(4).kill(signal.SIGTERM)
+            c.node(4).configure({"KeyFile": ""})
+            c.node(4).start()
+            refused(4, c.node(4).call, "POST", "/v1/snapshots/48.1/verify", {}, USER)
+            all_refuse(c, 50, [3, 4], 4, "member 1 (n4)", restart_from="48.1")
+            # one whose key others may read does not start
+            c.node(4).kill(signal.SIGTERM)
+            os.chmod(other, 0o644)
+            c.node(4).configure({"KeyFile": other})
+            try:
+                c.node(4).start()
+            except AssertionError as why:
+                assert other in str(why), why
+                c.node(4).process = None
+            else:
+                raise AssertionError("it started")
 
 
 if __name__ == "__main__":

@@ -162,7 +162,7 @@ static int write_member(const char *store, const struct fm_snapshot_id *id, unsi
 			struct store_file *held_r, struct fm_error *err)
 {
 	FM_AUTO_FREE char *dir = store_snapshot_dir(store, id);
-	FM_AUTO_FREE char *pages = stream_pages_dir(store, id->job);
+	FM_AUTO_FREE char *pages = fm_format("%s/%u/pages", store, id->job);
 	FM_AUTO_FREE char *path = fm_format("%s/member-%u.map", dir, rank);
 	FM_AUTO_FREE char *name = fm_format("member-%u.held", rank);
 	FM_AUTO_FREE unsigned char *state = fixture_state(2000, rank);

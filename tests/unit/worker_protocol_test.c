@@ -64,10 +64,10 @@ static void test_bad_requests(void **state)
 	refused("{\"driver\":\"sim\"," CREATE ",\"vifs\":[{\"bridge\":\"b\"}]}", "\"mac\" is missing");
 	refused("{\"driver\":\"sim\"," CREATE ",\"vifs\":[{\"mac\":\"00:11\"}]}", "bad MAC");
 	refused("{\"driver\":\"sim\"," CREATE ",\"params\":{\"a/b\":\"x\"}}", "bad name of a param");
-	refused("{\"driver\":\"sim\",\"op\":\"restore\",\"name\":\"fm-1-0\",\"map\":\"/s\",\"pages\":\"/p\",\"job\":1,"
+	refused("{\"driver\":\"sim\",\"op\":\"restore\",\"name\":\"fm-1-0\",\"map\":\"/s\",\"folder\":\"/p\",\"job\":1,"
 		"\"sha256\":\"zz\",\"raw_bytes\":1}", "64 hexadecimal digits");
-	refused("{\"driver\":\"sim\",\"op\":\"save\",\"name\":\"fm-1-0\",\"map\":\"/s\",\"pages\":\"p\",\"job\":1}", "\"pages\"");
-	refused("{\"driver\":\"sim\",\"op\":\"save\",\"name\":\"fm-1-0\",\"map\":\"/s\",\"pages\":\"/p\"}", "\"job\"");
+	refused("{\"driver\":\"sim\",\"op\":\"save\",\"name\":\"fm-1-0\",\"map\":\"/s\",\"folder\":\"p\",\"job\":1}", "\"folder\"");
+	refused("{\"driver\":\"sim\",\"op\":\"save\",\"name\":\"fm-1-0\",\"map\":\"/s\",\"folder\":\"/p\"}", "\"job\"");
 }
 
 static void test_line_without_end(void **state)

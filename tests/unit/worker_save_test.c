@@ -28,11 +28,11 @@
 #include "tests/unit/worker_process.h"
 
 #define MIB 4
-#define AT "\"map\":\"%s\",\"pages\":\"%s\",\"job\":1"
+#define AT "\"map\":\"%s\",\"folder\":\"%s\",\"job\":1"
 
 struct fixture {
 	char *folder;
-	char *map, *pages;
+	char *map;
 	char sha256[65];
 	int64_t bytes, raw_bytes, stored;
 };
@@ -43,7 +43,6 @@ static int setup(void **state)
 
 	f->folder = worker_folder();
 	f->map = fm_format("%s/member-0.map", f->folder);
-	f->pages = fm_format("%s/pages", f->folder);
 	worker_make_domain(f->folder, "fm-1-0", MIB);
 	*state = f;
 	return 0;
@@ -55,14 +54,13 @@ static int teardown(void **state)
 
 	worker_folder_remove(f->folder);
 	free(f->map);
-	free(f->pages);
 	free(f);
 	return 0;
 }
 
 static void start_save(struct fixture *f, struct worker_process *w, const char *more)
 {
-	worker_request(w, f->folder, "\"op\":\"save\",\"name\":\"fm-1-0\"," AT "%s", f->map, f->pages,
+	worker_request(w, f->folder, "\"op\":\"save\",\"name\":\"fm-1-0\"," AT "%s", f->map, f->folder,
 		       more);
 }
 
@@ -135,7 +133,7 @@ static void start_restore(struct fixture *f, struct worker_process *w, const cha
 	worker_request(w, f->folder,
 		       "\"op\":\"restore\",\"name\":\"%s\"," AT ",\"sha256\":\"%s\",\"raw_bytes\":%lld,"
 		       "\"params\":{\"params\":\"{\\\"rank\\\":1}\"}",
-		       name, f->map, f->pages, f->sha256, (long long)f->raw_bytes);
+		       name, f->map, f->folder, f->sha256, (long long)f->raw_bytes);
 }
 
 static void expect_restored(struct fixture *f)
@@ -350,7 +348,7 @@ static void test_one_save_at_a_time(void **state)
 
 	start_save(f, &w, "");
 	expect_armed(&w);
-	worker_request(&second, f->folder, "\"op\":\"save\",\"name\":\"fm-1-0\"," AT, other, f->pages);
+	worker_request(&second, f->folder, "\"op\":\"save\",\"name\":\"fm-1-0\"," AT, other, f->folder);
 	worker_expect_error(&second, FM_BUSY, "under way");
 	worker_end(&second, 1);
 	assert_int_equal(access(other, F_OK), -1);
