@@ -200,10 +200,12 @@ static void sweep(struct retention *r)
 			gone[o.gone_count++] = r->entry[i].n;
 	if (!gone)
 		fm_json_set_string(r->report, "sweep_error", "out of memory");
-	else if (store_sweep(r->store, r->job, &o, &result, &err) < 0)
-		fm_json_set_string(r->report, "sweep_error", err.text);
 	if (!gone)
 		return;
+	if (store_sweep(r->store, r->job, &o, &result, &err) < 0) {
+		fm_json_set_string(r->report, "sweep_error", err.text);
+		fm_json_set_int(r->report, "sweep_code", err.code);
+	}
 	json_object_object_add(r->report, "sweep", sweep_to_json(&result));
 	r->freed += result.freed;
 }

@@ -33,7 +33,8 @@ struct retain_options {
 
 /*
  * *report_r: {job, keep, max_age_s, snapshots:[{snapshot, state:"whole"|"damaged"|"unknown", removed, reason, bytes,
- * created?, pinned?, error?}], removed, freed, sweep?:{…, sweep.h} or sweep_error?: text, folder_removed?, folder_reason?}.
+ * created?, pinned?, error?}], removed, freed, sweep?:{…, sweep.h}, sweep_error?: text, sweep_code?, folder_removed?,
+ * folder_reason?}.
  * freed: bytes, snapshots' files and pages. What could not be removed has its error there; 0 all the same. -1: the job
  * cannot be looked at. A job that is not there has no snapshots. Caller puts the report.
  */
