@@ -21,7 +21,8 @@ libfm_store_la_LDFLAGS = $(AM_LDFLAGS)
 
 if HAVE_CMOCKA
 store_tests = tests/unit/store_test tests/unit/store_stream_test tests/unit/store_manifest_test \
-	tests/unit/store_crash_test tests/unit/retain_test tests/unit/sweep_test tests/unit/sweep_crash_test
+	tests/unit/store_crash_test tests/unit/retain_test \
+	tests/unit/sweep_test tests/unit/sweep_beside_test tests/unit/sweep_crash_test
 check_PROGRAMS += $(store_tests)
 TESTS += $(store_tests)
 check_LTLIBRARIES = libfm_store_fixture.la
@@ -48,6 +49,8 @@ tests_unit_retain_test_CFLAGS = $(libfm_store_fixture_la_CFLAGS)
 tests_unit_retain_test_LDADD = libfm_sweep_fixture.la
 tests_unit_sweep_test_CFLAGS = $(libfm_store_fixture_la_CFLAGS)
 tests_unit_sweep_test_LDADD = libfm_sweep_fixture.la
+tests_unit_sweep_beside_test_CFLAGS = $(libfm_store_fixture_la_CFLAGS)
+tests_unit_sweep_beside_test_LDADD = libfm_sweep_fixture.la
 tests_unit_sweep_crash_test_CFLAGS = $(libfm_store_fixture_la_CFLAGS)
 tests_unit_sweep_crash_test_LDADD = libfm_sweep_fixture.la
 tests_unit_sweep_crash_test_LDFLAGS = $(AM_LDFLAGS) \

@@ -204,3 +204,58 @@ void sweep_world_assert_tidy(const struct sweep_world *w, unsigned share)
 	}
 	pages_store_close(s);
 }
+
+void sweep_world_assert_whole(const struct sweep_world *w, const char *when)
+{
+	uint32_t numbers[64];
+	size_t count = sweep_world_numbers(w, numbers, 64);
+	struct fm_error err;
+
+	for (size_t i = 0; i < count; i++)
+		if (sweep_world_read(w, numbers[i], &err) < 0)
+			fail_msg("%s: snapshot %u: %s", when, numbers[i], err.text);
+}
+
+uint32_t sweep_world_add(const struct sweep_world *w, uint32_t parent, bool inherit)
+{
+	struct fm_error err;
+	uint32_t n;
+
+	assert_ok(sweep_world_save(w, parent, inherit, &n, &err), err);
+	assert_ok(sweep_world_commit(w, n, &err), err);
+	return n;
+}
+
+uint64_t sweep_world_random(uint64_t *state)
+{
+	*state = *state * 6364136223846793005u + 1442695040888963407u;
+	return *state >> 33;
+}
+
+int sweep_world_setup(void **state)
+{
+	struct sweep_world *w = calloc(1, sizeof(*w));
+
+	assert_non_null(w);
+	sweep_world_make(w);
+	*state = w;
+	return 0;
+}
+
+int sweep_world_teardown(void **state)
+{
+	struct sweep_world *w = *state;
+
+	sweep_world_destroy(w);
+	free(w);
+	return 0;
+}
+
+size_t sweep_world_packs(const struct sweep_world *w)
+{
+	char **packs;
+	size_t count = fixture_files(w->pages, ".pack", &packs);
+
+	fixture_free(packs, count);
+	return count;
+}

@@ -40,4 +40,17 @@ size_t sweep_world_numbers(const struct sweep_world *w, uint32_t *numbers_r, siz
  * without the code that sweeps. */
 void sweep_world_assert_tidy(const struct sweep_world *w, unsigned share);
 
+/* sweep_world_save() and _commit(), which must succeed: its number. */
+uint32_t sweep_world_add(const struct sweep_world *w, uint32_t parent, bool inherit);
+/* What is there can be read. */
+void sweep_world_assert_whole(const struct sweep_world *w, const char *when);
+size_t sweep_world_packs(const struct sweep_world *w);
+
+/* The same for the same state; less than 2^31. */
+uint64_t sweep_world_random(uint64_t *state);
+
+/* For cmocka: *state is a world. */
+int sweep_world_setup(void **state);
+int sweep_world_teardown(void **state);
+
 #endif
