@@ -53,6 +53,35 @@ static void a_reader_keeps_it_away(void **state)
 	pages_store_close(s);
 }
 
+/* Its map was opened, then it was removed, and swept: what would be inherited from it is not there any more. */
+static void a_parent_that_went_is_noticed(void **state)
+{
+	struct sweep_world *w = *state;
+	uint32_t first = sweep_world_add(w, 0, false);
+	FM_AUTO_FREE char *path = sweep_world_path(w, first, "member-0.map");
+	const struct sweep_options strict = { .share = 100 };
+	struct pages_writer_options o = { .codec = PAGES_LZ4, .inherit = true };
+	struct pages_store *s;
+	struct pages_map *m;
+	struct sweep_result r;
+	struct fm_error err;
+
+	sweep_world_add(w, first, false); /* needs some pages of each pack */
+	s = pages_store_open(w->pages, JOB, &err);
+	m = pages_map_open(path, JOB, NULL, &err);
+	assert_non_null(m);
+	o.parent = m;
+	assert_ok(sweep_world_remove(w, first, &err), err);
+	assert_ok(store_sweep(w->store, JOB, &strict, &r, &err), err);
+	assert_true(r.rewritten > 0);
+	assert_null(pages_writer_create(s, &o, &err));
+	assert_int_equal(err.code, FM_CORRUPT);
+	assert_int_equal(store_removed_meanwhile(path, &err), -1);
+	assert_int_equal(err.code, FM_NOT_FOUND);
+	pages_map_close(m);
+	pages_store_close(s);
+}
+
 static void damage_is_not_called_removal(void **state)
 {
 	struct sweep_world *w = *state;
@@ -257,6 +286,7 @@ int main(void)
 #define T(test) cmocka_unit_test_setup_teardown(test, sweep_world_setup, sweep_world_teardown)
 	const struct CMUnitTest tests[] = {
 		T(a_reader_keeps_it_away),
+		T(a_parent_that_went_is_noticed),
 		T(damage_is_not_called_removal),
 		T(it_gives_way),
 		T(writers_readers_and_sweepers),

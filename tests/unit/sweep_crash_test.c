@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "agent/store/folder.h"
+#include "agent/store/pin.h"
 #include "common/cleanup.h"
 #include "common/io.h"
 #include "tests/unit/sweep_fixture.h"
@@ -51,11 +52,28 @@ static bool step(void)
 	}
 WRAP(ssize_t, write, (int fd, const void *data, size_t size), (fd, data, size))
 WRAP(int, fsync, (int fd), (fd))
-WRAP(int, rename, (const char *from, const char *to), (from, to))
 WRAP(int, unlink, (const char *path), (path))
 WRAP(int, unlinkat, (int fd, const char *path, int flags), (fd, path, flags))
 WRAP(int, rmdir, (const char *path), (path))
 WRAP(int, mkostemp, (char *path, int flags), (path, flags))
+
+/* Somebody who pins this store's snapshot 1 just before it is taken out of sight. */
+static const char *pin_before;
+
+int __real_rename(const char *from, const char *to);
+int __wrap_rename(const char *from, const char *to);
+int __wrap_rename(const char *from, const char *to)
+{
+	struct fm_snapshot_id id = { .job = JOB, .n = 1 };
+	const char *store = pin_before;
+	struct fm_error err;
+
+	if (store && strstr(to, "/manifest.removed")) {
+		pin_before = NULL;
+		assert_ok(store_pin(store, &id, 0, NULL, &err), err);
+	}
+	return step() ? -1 : __real_rename(from, to);
+}
 
 /* A close that fails has closed all the same. */
 int __real_close(int fd);
@@ -200,11 +218,32 @@ static void any_call_fails(void **state)
 	print_message("%ld calls, %ld of them matter\n", k - 2, errors);
 }
 
+/* It has looked for a pin and found none; then there is one, and who pinned it was told that it holds. */
+static void a_pin_that_comes_in_between_holds(void **state)
+{
+	struct fm_snapshot_id id = { .job = JOB, .n = 1 };
+	struct sweep_world w;
+	struct fm_error err;
+	int rc;
+
+	(void)state;
+	fill(&w);
+	pin_before = w.store;
+	rc = sweep_world_remove(&w, 1, &err);
+	assert_null(pin_before);
+	assert_int_equal(rc, -1);
+	assert_int_equal(err.code, FM_BUSY);
+	assert_int_equal(folder_is_whole(w.store, &id, &err), 1);
+	look(&w, "after the pin");
+	sweep_world_destroy(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(killed_before_any_call),
 		cmocka_unit_test(any_call_fails),
+		cmocka_unit_test(a_pin_that_comes_in_between_holds),
 	};
 
 	return cmocka_run_group_tests_name("sweep crash", tests, NULL, NULL);
