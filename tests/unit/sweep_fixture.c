@@ -127,7 +127,6 @@ int sweep_world_read(const struct sweep_world *w, uint32_t n, struct fm_error *e
 
 size_t sweep_world_numbers(const struct sweep_world *w, uint32_t *numbers_r, size_t max)
 {
-	FM_AUTO_FREE char *dir = fm_format("%s/%u", w->store, JOB);
 	size_t count = 0;
 
 	for (uint32_t n = 1; n < 1000 && count < max; n++) {
