@@ -282,6 +282,7 @@ struct json_object *job_to_json(const struct job *job)
 	fm_json_set_int(o, "incarnation", job->incarnation);
 	fm_json_set_int(o, "interval_s", job->spec.interval_s);
 	fm_json_set_int(o, "keep", job->spec.keep);
+	fm_json_set_int(o, "max_age_s", job->spec.max_age_s);
 	if (job->restored_from.job) {
 		fm_snapshot_id_format(&job->restored_from, id);
 		fm_json_set_string(o, "restored_from", id);

@@ -20,7 +20,7 @@ libagent_la_SOURCES = \
 	agent/notify.c agent/notify.h \
 	agent/peers.c agent/peers.h \
 	agent/periodic.c agent/periodic.h \
-	agent/plan.c agent/plan.h \
+	agent/plan.c agent/plan.h agent/prune.c agent/prune.h \
 	agent/recover.c agent/recover.h \
 	agent/routes.c agent/routes.h agent/routes_job.c agent/routes_snapshot.c \
 	agent/routes_status.c \

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "agent/prune.h"
 
 enum access {
 	ANYONE, /* proven, whoever it is; the handler shows only what is theirs */
@@ -38,6 +39,9 @@ static const struct route {
 	{ "GET", "/v1/snapshots/", "", 'S', ANYONE, route_snapshot },
 	{ "DELETE", "/v1/snapshots/", "", 'S', ANYONE, route_snapshot_delete },
 	{ "POST", "/v1/snapshots/", "/verify", 'S', ANYONE, route_snapshot_verify },
+	{ "POST", "/v1/snapshots/", "/pin", 'S', ANYONE, route_snapshot_pin },
+	{ "DELETE", "/v1/snapshots/", "/pin", 'S', ANYONE, route_snapshot_unpin },
+	{ "POST", "/v1/prune", "", 0, ANYONE, route_prune },
 	{ "GET", "/v1/snapshots/", "/script", 'S', ANYONE, route_snapshot_script },
 };
 

@@ -37,6 +37,8 @@ void route_snapshots(struct request *req, const struct fm_snapshot_id *id);
 void route_snapshot(struct request *req, const struct fm_snapshot_id *id);
 void route_snapshot_delete(struct request *req, const struct fm_snapshot_id *id);
 void route_snapshot_verify(struct request *req, const struct fm_snapshot_id *id);
+void route_snapshot_pin(struct request *req, const struct fm_snapshot_id *id);
+void route_snapshot_unpin(struct request *req, const struct fm_snapshot_id *id);
 void route_snapshot_script(struct request *req, const struct fm_snapshot_id *id);
 
 #endif

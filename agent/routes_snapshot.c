@@ -140,14 +140,19 @@ void route_snapshot(struct request *req, const struct fm_snapshot_id *id)
 		store_query(req, QUERY_SHOW, id);
 }
 
+static bool named(struct request *req, const struct fm_snapshot_id *id)
+{
+	if (!id->n)
+		request_error(req, FM_USAGE, "which snapshot of job %u? Name it, %u.N", id->job, id->job);
+	return id->n != 0;
+}
+
 void route_snapshot_delete(struct request *req, const struct fm_snapshot_id *id)
 {
 	struct job *job = job_find(req->agent, id->job);
 
-	if (!id->n) {
-		request_error(req, FM_USAGE, "which snapshot of job %u? Name it, %u.N", id->job, id->job);
+	if (!named(req, id))
 		return;
-	}
 	if (job && snapshot_is(job->snapshot, id)) {
 		request_error(req, FM_BUSY, "snapshot %u.%u is being made", id->job, id->n);
 		return;
@@ -158,6 +163,18 @@ void route_snapshot_delete(struct request *req, const struct fm_snapshot_id *id)
 			return;
 		}
 	store_query(req, QUERY_REMOVE, id);
+}
+
+void route_snapshot_pin(struct request *req, const struct fm_snapshot_id *id)
+{
+	if (named(req, id))
+		store_query(req, QUERY_PIN, id);
+}
+
+void route_snapshot_unpin(struct request *req, const struct fm_snapshot_id *id)
+{
+	if (named(req, id))
+		store_query(req, QUERY_UNPIN, id);
 }
 
 void route_snapshot_verify(struct request *req, const struct fm_snapshot_id *id)

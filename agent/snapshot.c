@@ -16,6 +16,7 @@
 #include "agent/job_drop.h"
 #include "agent/manifest_build.h"
 #include "agent/periodic.h"
+#include "agent/prune.h"
 #include "agent/store/store.h"
 #include "agent/task.h"
 #include "agent/tree.h"
@@ -109,27 +110,6 @@ static void remember(struct snapshot *s)
 	all[0] = (struct outcome){ .id = s->id, .error = s->why, .started = s->started, .bytes = s->bytes };
 }
 
-static int prune(void *arg, struct json_object *result, struct task_blob *blob, struct fm_error *err)
-{
-	const struct job *job = arg;
-	unsigned removed = 0;
-	int r = store_prune(job->agent->conf.store_dir, job->spec.job, job->spec.keep, &removed, err);
-
-	(void)blob;
-	fm_json_set_int(result, "removed", removed);
-	return r;
-}
-
-static void on_pruned(struct json_object *result, const struct task_blob *blob, const struct fm_error *error,
-		      void *arg)
-{
-	(void)blob, (void)arg;
-	if (error)
-		fm_warning("pruning old snapshots: %s", error->text);
-	else
-		fm_info("pruned %d old snapshots", (int)fm_json_int_or(result, "removed", 0));
-}
-
 static void save_record(struct job *job)
 {
 	struct fm_error err;
@@ -141,7 +121,6 @@ static void save_record(struct job *job)
 static void finish(struct snapshot *s)
 {
 	struct job *job = s->job;
-	struct fm_error err;
 	bool whole = s->lead.state == LEAD_WHOLE;
 
 	if (whole) {
@@ -158,8 +137,8 @@ static void finish(struct snapshot *s)
 	job->snapshot = NULL;
 	snapshot_free(s);
 	periodic_again(job);
-	if (whole && job->spec.keep && !task_start(job->agent, prune, job, on_pruned, NULL, &err))
-		fm_warning("%s pruning old snapshots: %s", job_tag(job), err.text);
+	if (whole)
+		prune_after_snapshot(job);
 	job_drop_next(job);
 }
 

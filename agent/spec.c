@@ -9,6 +9,7 @@
 
 #define NAME_MAX_ 1024
 #define INTERVAL_MAX_S (366 * 86400LL)
+#define AGE_MAX_S (100 * 365 * 86400LL)
 
 /* One line of text, without control characters: it goes to logs and manifests. */
 static int take_name(struct json_object *o, const char *key, bool needed, char **name_r, struct fm_error *err)
@@ -105,7 +106,8 @@ static int take_numbers(struct spec *spec, struct json_object *o, struct fm_erro
 	    take_number(o, "vcpus", 4096, 1, &vcpus, err) ||
 	    take_number(o, "restart_count", INT32_MAX, 0, &restarts, err) ||
 	    take_number(o, "interval_s", INTERVAL_MAX_S, 0, &spec->interval_s, err) ||
-	    take_number(o, "keep", 1000000, 0, &keep, err))
+	    take_number(o, "keep", 1000000, 0, &keep, err) ||
+	    take_number(o, "max_age_s", AGE_MAX_S, 0, &spec->max_age_s, err))
 		return -1;
 	spec->job = (uint32_t)job;
 	spec->uid = (uid_t)uid;
@@ -179,6 +181,7 @@ struct json_object *spec_to_json(const struct spec *spec)
 	fm_json_set_string(o, "restart_from", from);
 	fm_json_set_int(o, "interval_s", spec->interval_s);
 	fm_json_set_int(o, "keep", spec->keep);
+	fm_json_set_int(o, "max_age_s", spec->max_age_s);
 	return o;
 }
 

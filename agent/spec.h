@@ -34,6 +34,7 @@ struct spec {
 	struct fm_snapshot_id restart_from; /* n 0: the newest whole one */
 	int64_t interval_s;                 /* 0: no periodic snapshots */
 	unsigned keep;                      /* 0: all */
+	int64_t max_age_s;                  /* of snapshots; 0: any */
 	char *script;                       /* rank 0's; NULL elsewhere and once stored */
 };
 

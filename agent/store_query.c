@@ -11,6 +11,7 @@
 #include "agent/forward.h"
 #include "agent/job.h"
 #include "agent/snapshot.h"
+#include "agent/store/pin.h"
 #include "agent/store/store.h"
 #include "agent/task.h"
 #include "common/cleanup.h"
@@ -55,6 +56,14 @@ static void copy_all(struct json_object *from, struct json_object *result)
 		json_object_object_add(result, key, json_object_get(value));
 }
 
+static void add_pin(const struct ask *ask, const struct fm_snapshot_id *id, struct json_object *o)
+{
+	struct json_object *pin = pin_read(ask->store, id);
+
+	if (pin)
+		json_object_object_add(o, "pinned", pin);
+}
+
 static int do_list(const struct ask *ask, struct json_object *result, struct fm_error *err)
 {
 	FM_AUTO_JSON struct json_object *all = store_list(ask->store, ask->id.job, err);
@@ -65,9 +74,13 @@ static int do_list(const struct ask *ask, struct json_object *result, struct fm_
 		return -1;
 	for (size_t i = 0; i < json_object_array_length(all); i++) {
 		struct json_object *o = json_object_array_get_idx(all, i);
+		struct fm_snapshot_id id;
 
-		if (may(ask, o))
-			json_object_array_add(mine, json_object_get(o));
+		if (!may(ask, o))
+			continue;
+		if (fm_snapshot_id_parse(fm_json_string_or(o, "snapshot", ""), &id, err) == 0)
+			add_pin(ask, &id, o);
+		json_object_array_add(mine, json_object_get(o));
 	}
 	return 0;
 }
@@ -80,19 +93,41 @@ static int do_show(const struct ask *ask, struct json_object *result, struct fm_
 
 	if (!o)
 		return manifest ? fm_fail(err, FM_FAILED, "out of memory") : -1;
+	add_pin(ask, &id, o);
 	copy_all(o, result);
 	return 0;
 }
 
-static int do_remove(const struct ask *ask, struct fm_error *err)
+/* Whose a damaged one is nobody can say: an admin's to clear away. */
+static int own_or_damaged(const struct ask *ask, struct fm_error *err)
 {
 	struct fm_snapshot_id id = ask->id;
 	FM_AUTO_JSON struct json_object *manifest = own_manifest(ask, &id, err);
 
-	/* Whose a damaged one is nobody can say: an admin's to clear away. */
-	if (!manifest && !(ask->admin && (err->code == FM_CORRUPT || err->code == FM_INCOMPATIBLE)))
+	return manifest || (ask->admin && (err->code == FM_CORRUPT || err->code == FM_INCOMPATIBLE)) ? 0 : -1;
+}
+
+static int do_remove(const struct ask *ask, struct fm_error *err)
+{
+	return own_or_damaged(ask, err) ? -1 : store_remove(ask->store, &ask->id, err);
+}
+
+static int do_unpin(const struct ask *ask, struct fm_error *err)
+{
+	return own_or_damaged(ask, err) ? -1 : store_unpin(ask->store, &ask->id, err);
+}
+
+static int do_pin(const struct ask *ask, struct json_object *result, struct fm_error *err)
+{
+	struct fm_snapshot_id id = ask->id;
+	FM_AUTO_JSON struct json_object *manifest = own_manifest(ask, &id, err);
+	const char *comment = ask->req->body ? fm_json_string_or(ask->req->body, "comment", "") : "";
+
+	if (!manifest || store_pin(ask->store, &id, ask->uid, comment, err))
 		return -1;
-	return store_remove(ask->store, &id, err);
+	fm_json_set_string(result, "snapshot", fm_json_string_or(manifest, "snapshot", ""));
+	add_pin(ask, &id, result);
+	return 0;
 }
 
 static int do_verify(const struct ask *ask, struct json_object *result, struct fm_error *err)
@@ -130,6 +165,8 @@ static int run(void *arg, struct json_object *result, struct task_blob *blob, st
 	case QUERY_REMOVE: return do_remove(ask, err);
 	case QUERY_VERIFY: return do_verify(ask, result, err);
 	case QUERY_SCRIPT: return do_script(ask, result, err);
+	case QUERY_PIN: return do_pin(ask, result, err);
+	case QUERY_UNPIN: return do_unpin(ask, err);
 	}
 	return fm_fail(err, FM_USAGE, "no such query");
 }

@@ -11,7 +11,7 @@
 #include "agent/server.h"
 #include "common/snapshot_id.h"
 
-enum query { QUERY_LIST, QUERY_SHOW, QUERY_REMOVE, QUERY_VERIFY, QUERY_SCRIPT };
+enum query { QUERY_LIST, QUERY_SHOW, QUERY_REMOVE, QUERY_VERIFY, QUERY_SCRIPT, QUERY_PIN, QUERY_UNPIN };
 
 void store_query(struct request *req, enum query query, const struct fm_snapshot_id *id);
 

@@ -57,6 +57,8 @@ static const struct conf_key conf_keys[] = {
 	KEY("FlushBound", flush_bound_ms, CONF_DURATION, 0, 60000, "20ms"),
 	KEY("RoundTimeout", round_timeout_ms, CONF_DURATION, 100, 86400000, "30s"),
 	KEY("CreateTimeout", create_timeout_ms, CONF_DURATION, 1000, 86400000, "120s"),
+	KEY("Keep", keep, CONF_UNSIGNED, 0, 1000000, "0"),
+	KEY("MaxAge", max_age_ms, CONF_DURATION, 0, 3162240000000, "0"),
 	KEY("LogLevel", log_level, CONF_LOG_LEVEL, 0, 0, "info"),
 	{ .key = NULL },
 };

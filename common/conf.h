@@ -38,6 +38,8 @@ struct fm_conf {
 	unsigned cut_port;      /* never 0 after loading */
 	unsigned tree_arity;
 	unsigned runner_port;
+	unsigned keep;          /* snapshots of a job; 0: any number */
+	int64_t max_age_ms;     /* of a snapshot; 0: any */
 	unsigned guest_ranks;   /* power of two */
 	unsigned guest_memory_mib;
 	int64_t gate_max_ms;

@@ -20,11 +20,13 @@
 #include <unistd.h>
 
 #include "agent/store/manifest.h"
+#include "agent/store/pin.h"
 #include "agent/store/store.h"
 #include "common/cleanup.h"
 #include "common/io.h"
 
 #define GONE_SUFFIX ".gone"
+#define REMOVED_NAME "manifest.removed"
 #define BEGIN_TRIES 1000 /* other callers that may take a number before us */
 
 char *folder_job(const char *store, uint32_t job, struct fm_error *err)
@@ -128,9 +130,9 @@ void folder_numbers_dispose(struct folder_numbers *numbers)
 	memset(numbers, 0, sizeof(*numbers));
 }
 
-int folder_is_whole(const char *store, const struct fm_snapshot_id *id, struct fm_error *err)
+static int has(const char *store, const struct fm_snapshot_id *id, const char *name, struct fm_error *err)
 {
-	FM_AUTO_FREE char *path = folder_path(store, id, MANIFEST_NAME, err);
+	FM_AUTO_FREE char *path = folder_path(store, id, name, err);
 	struct stat st;
 
 	if (!path)
@@ -140,6 +142,18 @@ int folder_is_whole(const char *store, const struct fm_snapshot_id *id, struct f
 	if (errno == ENOENT || errno == ENOTDIR)
 		return 0;
 	return fm_fail(err, FM_FAILED, "cannot stat %s: %s", path, strerror(errno));
+}
+
+int folder_is_whole(const char *store, const struct fm_snapshot_id *id, struct fm_error *err)
+{
+	return has(store, id, MANIFEST_NAME, err);
+}
+
+int folder_is_removed(const char *store, const struct fm_snapshot_id *id, struct fm_error *err)
+{
+	int whole = folder_is_whole(store, id, err);
+
+	return whole == 0 ? has(store, id, REMOVED_NAME, err) : whole < 0 ? -1 : 0;
 }
 
 /* Out of sight in one step, then removed. */
@@ -259,7 +273,7 @@ int store_begin(const char *store, uint32_t job, struct fm_snapshot_id *id_r, st
 	return 0;
 }
 
-/* Everything in the folder goes, the folder stays. */
+/* Everything in the folder goes, the folder stays; last what says that it is to go. */
 static int clear(const char *dir_path, struct fm_error *err)
 {
 	DIR *dir = opendir(dir_path);
@@ -269,13 +283,16 @@ static int clear(const char *dir_path, struct fm_error *err)
 	if (!dir)
 		return errno == ENOENT ? 0 : fm_fail(err, FM_FAILED, "cannot read %s: %s", dir_path, strerror(errno));
 	while (rc == 0 && (entry = readdir(dir)) != NULL) {
-		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
+		    strcmp(entry->d_name, REMOVED_NAME) == 0)
 			continue;
 		/* Nothing of ours is a folder in there; the next begin removes what somebody else put. */
 		if (unlinkat(dirfd(dir), entry->d_name, 0) < 0 && errno != ENOENT && errno != EISDIR)
 			rc = fm_fail(err, FM_FAILED, "cannot remove %s/%s: %s", dir_path, entry->d_name,
 				     strerror(errno));
 	}
+	if (rc == 0 && unlinkat(dirfd(dir), REMOVED_NAME, 0) < 0 && errno != ENOENT)
+		rc = fm_fail(err, FM_FAILED, "cannot remove %s/" REMOVED_NAME ": %s", dir_path, strerror(errno));
 	closedir(dir);
 	return rc;
 }
@@ -316,24 +333,83 @@ int store_discard(const char *store, const struct fm_snapshot_id *id, struct fm_
 	return dispose(store, id, err);
 }
 
-/* From here on it does not exist, also after a crash. */
-static int remove_manifest(const char *store, const struct fm_snapshot_id *id, struct fm_error *err)
+/*
+ * From here on it does not exist, also after a crash. Who pins it writes the pin and then looks for the manifest; we take
+ * the manifest away and then look for a pin: one of us sees the other.
+ */
+static int hide_manifest(const char *store, const struct fm_snapshot_id *id, struct fm_error *err)
 {
 	FM_AUTO_FREE char *manifest = folder_path(store, id, MANIFEST_NAME, err);
+	FM_AUTO_FREE char *removed = folder_path(store, id, REMOVED_NAME, err);
 	FM_AUTO_FREE char *dir = store_snapshot_dir(store, id);
+	int pinned;
 
-	if (!manifest || !dir)
+	if (!manifest || !removed || !dir)
 		return fm_fail(err, FM_FAILED, "out of memory");
-	if (unlink(manifest) == 0)
+	pinned = pin_is(store, id, err);
+	if (pinned == 0 && rename(manifest, removed) < 0) {
+		if (errno == ENOENT || errno == ENOTDIR)
+			return fm_fail(err, FM_NOT_FOUND, "there is no snapshot %" PRIu32 ".%" PRIu32, id->job, id->n);
+		return fm_fail(err, FM_FAILED, "cannot remove %s: %s", manifest, strerror(errno));
+	}
+	if (pinned == 0 && (pinned = pin_is(store, id, err)) == 0)
 		return fm_fsync_dir(dir, err);
-	if (errno == ENOENT || errno == ENOTDIR)
-		return fm_fail(err, FM_NOT_FOUND, "there is no snapshot %" PRIu32 ".%" PRIu32, id->job, id->n);
-	return fm_fail(err, FM_FAILED, "cannot remove %s: %s", manifest, strerror(errno));
+	if (rename(removed, manifest) < 0 && errno != ENOENT)
+		return fm_fail(err, FM_FAILED, "%s is pinned, and cannot be brought back: %s", removed, strerror(errno));
+	return pinned > 0 ? pin_refuse(store, id, err) : -1;
 }
 
 int store_remove(const char *store, const struct fm_snapshot_id *id, struct fm_error *err)
 {
-	if (check_id(id, err) < 0 || remove_manifest(store, id, err) < 0)
+	if (check_id(id, err) < 0 || hide_manifest(store, id, err) < 0)
 		return -1;
 	return dispose(store, id, err);
+}
+
+/* A removal that did not come to its end; nor did one that had found a pin come to giving the manifest back. */
+static int settle_one(const char *store, const struct fm_snapshot_id *id, struct fm_error *err)
+{
+	FM_AUTO_FREE char *manifest = folder_path(store, id, MANIFEST_NAME, err);
+	FM_AUTO_FREE char *removed = folder_path(store, id, REMOVED_NAME, err);
+	int state = folder_is_removed(store, id, err);
+
+	if (state <= 0 || !manifest || !removed)
+		return state;
+	state = pin_is(store, id, err);
+	if (state <= 0)
+		return state < 0 ? -1 : dispose(store, id, err);
+	if (rename(removed, manifest) < 0 && errno != ENOENT)
+		return fm_fail(err, FM_FAILED, "cannot bring %s back: %s", manifest, strerror(errno));
+	return 0;
+}
+
+int folder_settle(const char *store, uint32_t job, struct fm_error *err)
+{
+	FM_AUTO_FREE char *job_dir = folder_job(store, job, err);
+	struct folder_numbers numbers;
+	int rc;
+
+	if (!job_dir)
+		return -1;
+	rc = folder_numbers(job_dir, &numbers, err);
+	for (size_t i = 0; rc == 0 && i < numbers.count; i++)
+		rc = settle_one(store, &(struct fm_snapshot_id){ .job = job, .n = numbers.values[i] }, err);
+	folder_numbers_dispose(&numbers);
+	return rc < 0 ? -1 : sweep_gone(job_dir, err);
+}
+
+int folder_remove_job(const char *store, uint32_t job, struct fm_error *err)
+{
+	FM_AUTO_FREE char *from = folder_job(store, job, err);
+	FM_AUTO_FREE char *to = fm_format("%s/.%" PRIu32 GONE_SUFFIX, store, job);
+
+	if (!from || !to)
+		return fm_fail(err, FM_FAILED, "out of memory");
+	if (sweep_gone(store, err) < 0) /* an earlier one's, perhaps under the name that we need */
+		return -1;
+	if (rename(from, to) < 0 && errno != ENOENT)
+		return fm_fail(err, FM_FAILED, "cannot remove %s: %s", from, strerror(errno));
+	if (fm_fsync_dir(store, err) < 0)
+		return -1;
+	return fm_remove_tree(to, err);
 }

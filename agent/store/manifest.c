@@ -48,6 +48,7 @@ static const struct schema job_fields[] = {
 	INT("vcpus", 1, 65536),
 	INT("interval_s", 0, YEARS_100_S),
 	INT("keep", 0, UINT32_MAX),
+	{ .key = "max_age_s", .kind = SCHEMA_INT, .optional = true, .min = 0, .max = YEARS_100_S },
 	ARRAY("nodes", 1, MEMBERS_MAX, &node_element),
 	END,
 };

@@ -39,8 +39,7 @@ static int check_file(const char *store, const struct fm_snapshot_id *id, const 
 	return 0;
 }
 
-static int check_files(const char *store, const struct fm_snapshot_id *id, struct json_object *manifest,
-		       struct fm_error *err)
+int store_check(const char *store, const struct fm_snapshot_id *id, struct json_object *manifest, struct fm_error *err)
 {
 	struct json_object *members = manifest_get(manifest, "members");
 
@@ -66,7 +65,7 @@ int store_commit(const char *store, const struct fm_snapshot_id *id, struct json
 		return fm_fail(err, FM_FAILED, "out of memory");
 	if (manifest_check(manifest, id, err) < 0)
 		return fm_context(err, "the manifest of %" PRIu32 ".%" PRIu32 " is not written", id->job, id->n);
-	if (check_files(store, id, manifest, err) < 0)
+	if (store_check(store, id, manifest, err) < 0)
 		return -1;
 	text = manifest_seal(manifest, err);
 	/* The names of the members' files before the name that makes them a snapshot. */
@@ -111,7 +110,7 @@ static struct json_object *load_newest(const char *store, struct fm_snapshot_id 
 		struct fm_snapshot_id candidate = { .job = id->job, .n = numbers->values[i] };
 		FM_AUTO_JSON struct json_object *manifest = load(store, &candidate, err);
 
-		if (manifest && check_files(store, &candidate, manifest, err) == 0) {
+		if (manifest && store_check(store, &candidate, manifest, err) == 0) {
 			*id = candidate;
 			return fm_steal_ptr(&manifest);
 		}
@@ -200,33 +199,6 @@ struct json_object *store_list(const char *store, uint32_t job, struct fm_error 
 		rc = list_job(store, jobs.values[i], list, err);
 	folder_numbers_dispose(&jobs);
 	return rc == 0 ? fm_steal_ptr(&list) : NULL;
-}
-
-int store_prune(const char *store, uint32_t job, unsigned keep, unsigned *removed_r, struct fm_error *err)
-{
-	FM_AUTO_FREE char *job_dir = folder_job(store, job, err);
-	struct folder_numbers numbers;
-	unsigned whole = 0;
-	int rc;
-
-	*removed_r = 0;
-	if (keep == 0)
-		return 0;
-	if (!job_dir)
-		return -1;
-	rc = folder_numbers(job_dir, &numbers, err);
-	for (size_t i = numbers.count; rc == 0 && i-- > 0;) {
-		struct fm_snapshot_id id = { .job = job, .n = numbers.values[i] };
-		FM_AUTO_JSON struct json_object *manifest = load(store, &id, err);
-
-		if (!manifest || whole++ < keep)
-			continue;
-		rc = store_remove(store, &id, err);
-		if (rc == 0)
-			++*removed_r;
-	}
-	folder_numbers_dispose(&numbers);
-	return rc;
 }
 
 int store_script_write(const char *store, uint32_t job, const char *script, struct fm_error *err)

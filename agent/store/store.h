@@ -53,6 +53,8 @@ int store_commit(const char *store, const struct fm_snapshot_id *id, struct json
  * (id is updated): a damaged manifest or one whose files are not all there in their sizes is passed
  * over.  FM_NOT_FOUND, FM_CORRUPT, FM_INCOMPATIBLE (a later version's). Caller puts it. */
 struct json_object *store_manifest(const char *store, struct fm_snapshot_id *id, struct fm_error *err);
+/* Are the files it names there, in their sizes? FM_CORRUPT: not; FM_FAILED: cannot tell. */
+int store_check(const char *store, const struct fm_snapshot_id *id, struct json_object *manifest, struct fm_error *err);
 /* The n-th member's store_file entries out of a manifest; held_r->name is "" when there are no held frames. */
 int store_manifest_member(struct json_object *manifest, unsigned rank, struct store_file *map_r,
 			  struct store_file *held_r, struct fm_error *err);
@@ -65,11 +67,9 @@ struct json_object *store_describe(const char *store, const struct fm_snapshot_i
 /* Array of store_describe() objects: whole snapshots of one job (job 0: of all), by job, oldest first.
  * A damaged manifest is listed as {snapshot, state:"damaged", error}. */
 struct json_object *store_list(const char *store, uint32_t job, struct fm_error *err);
-/* Manifest first, then the rest; a damaged one too.  FM_NOT_FOUND. */
+/* Manifest first, then the rest; a damaged one too.  FM_NOT_FOUND; FM_BUSY: it is pinned (pin.h). Its pages
+ * go with the next sweep (sweep.h). */
 int store_remove(const char *store, const struct fm_snapshot_id *id, struct fm_error *err);
-/* Keep the newest `keep` whole snapshots (0 = all). Damaged ones are neither counted nor removed. */
-int store_prune(const char *store, uint32_t job, unsigned keep, unsigned *removed_r, struct fm_error *err);
-
 /* Read everything; per-member verdicts into result_r ({snapshot, ok, members:[{rank, node, ok, error?}],
  * seconds}).  key_file: KeyFile=, NULL or "": none. 0 also when members are damaged; -1 when there is no manifest to go by.  id->n == 0 as above. */
 int store_verify(const char *store, const char *key_file, struct fm_snapshot_id *id, struct json_object **result_r,

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "agent/store/skeleton.h"
+#include "agent/store/sweep.h"
 #include "agent/xenstream/image.h"
 #include "common/cleanup.h"
 
@@ -166,6 +167,7 @@ struct stream_reader *stream_reader_open(const struct stream_place *at, const st
 	}
 	if (prepare(r, at, expected, err) == 0)
 		return r;
+	store_removed_meanwhile(at->map, err); /* from here on no sweep takes anything from us; before, one may have */
 	stream_reader_close(r);
 	return NULL;
 }

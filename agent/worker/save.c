@@ -32,7 +32,6 @@ enum phase {
 
 /* What a store is expected to take at least: 32 MB/s. */
 #define STOP_COPY_BYTES_PER_MS 32000
-#define SWEEP_MS 100
 #define CATCH_UP_MS 20
 #define PROGRESS_MS 500
 
@@ -324,25 +323,12 @@ static int ended(struct save *s, int result, struct fm_error *err)
 	return fm_fail(err, cause.code, "cannot save domain %s: %.330s (%.330s)", name, cause.text, driver.text);
 }
 
-/* While packs are swept no writer may begin: that does not take long. */
 static struct stream_writer *open_writer(struct worker *w, struct store_access *access, struct fm_error *err)
 {
 	const struct request *q = w->request;
 	const struct stream_options options = { .parent = q->parent, .nice = PUMP_NICE };
-	const struct stream_place at = { q->map, access->pages, q->job, access->key };
-	int64_t until = control_now_ms() + w->request->hold_max_ms;
-	struct stream_writer *writer;
-	enum command command;
 
-	while (!(writer = stream_writer_create(&at, &options, err)) && err->code == FM_BUSY &&
-	       control_now_ms() < until) {
-		command = control_wait(w->control, SWEEP_MS, -1);
-		if (command != COMMAND_NONE) {
-			fm_fail(err, FM_FAILED, "%s", command == COMMAND_ABORT ? "told to give up" : w->control->why);
-			break;
-		}
-	}
-	return writer;
+	return stream_writer_create(&(struct stream_place){ q->map, access->pages, q->job, access->key }, &options, err);
 }
 
 int operation_save(struct worker *w, struct fm_error *err)

@@ -26,14 +26,14 @@ _fermata() {
 	else
 		case $command in
 		show | verify) words="$(_fermata_list) $(_fermata_jobs)" ;;
-		rm) words=$(_fermata_list) ;;
+		rm | pin | unpin) words=$(_fermata_list) ;;
 		export)
 			case $COMP_CWORD in
 			2) words=$(_fermata_list) ;;
 			4) mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
 			esac
 			;;
-		create | list) words=$(_fermata_jobs) ;;
+		create | list | prune) words=$(_fermata_jobs) ;;
 		status) words=$(_fermata_nodes) ;;
 		esac
 	fi

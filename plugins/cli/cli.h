@@ -24,6 +24,9 @@ struct cli {
 	bool json;
 	bool no_wait;
 	int64_t timeout_ms; /* 0: wait as long as it takes */
+	int64_t keep;       /* 0: not given */
+	int64_t max_age_ms; /* 0: not given */
+	bool dry_run, damaged, ended;
 	int operand_count;
 	char **operands;
 };
@@ -34,10 +37,15 @@ int cli_create(struct cli *cli, struct fm_error *err);
 int cli_rm(struct cli *cli, struct fm_error *err);
 int cli_export(struct cli *cli, struct fm_error *err);
 int cli_verify(struct cli *cli, struct fm_error *err);
+int cli_pin(struct cli *cli, struct fm_error *err);
+int cli_unpin(struct cli *cli, struct fm_error *err);
+int cli_prune(struct cli *cli, struct fm_error *err);
 int cli_status(struct cli *cli, struct fm_error *err);
 
 /* A job's number (no ".n"). */
 int cli_parse_job(const char *text, uint32_t *job_r, struct fm_error *err);
+/* A snapshot's id with its number: a job's alone would mean its newest, which is rarely what is meant. */
+int cli_parse_snapshot(const char *text, struct fm_snapshot_id *id_r, struct fm_error *err);
 
 #define CLI_CALL_TIMEOUT_MS 30000L /* of calls that the agent answers at once */
 

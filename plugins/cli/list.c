@@ -40,7 +40,7 @@ static int row(struct table *table, struct json_object *s, struct fm_error *err)
 	table_cell(table, known ? fm_format("%zu", json_object_array_length(members)) : strdup(""));
 	table_cell(table, known ? text_size(fm_json_int_or(s, "bytes", 0)) : strdup(""));
 	table_cell(table, known ? text_ms(print_number_at(s, "stop_ms")) : strdup(""));
-	table_cell_copy(table, print_text_at(s, "state"));
+	table_cell(table, fm_format("%s%s", print_text_at(s, "state"), print_at(s, "pinned") ? ", pinned" : ""));
 	table_cell_copy(table, print_text_at(s, "comment"));
 	return 0;
 }

@@ -3,7 +3,8 @@
 bin_PROGRAMS += fermata
 fermata_SOURCES = \
 	plugins/cli/main.c plugins/cli/cli.h \
-	plugins/cli/create.c plugins/cli/export.c plugins/cli/list.c plugins/cli/rm.c plugins/cli/show.c \
+	plugins/cli/create.c plugins/cli/export.c plugins/cli/list.c plugins/cli/pin.c plugins/cli/prune.c \
+	plugins/cli/rm.c plugins/cli/show.c \
 	plugins/cli/status.c plugins/cli/verify.c \
 	plugins/cli/print.c plugins/cli/print.h \
 	plugins/cli/table.c plugins/cli/table.h \

@@ -7,9 +7,11 @@
  */
 #include "config.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <locale.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/cleanup.h"
@@ -18,7 +20,8 @@
 #include "plugins/cli/print.h"
 #include "plugins/cli/text.h"
 
-enum option_id { OPT_JSON = 256, OPT_NODES, OPT_CONFIG, OPT_COMMENT, OPT_NO_WAIT, OPT_TIMEOUT, OPT_HELP, OPT_VERSION };
+enum option_id { OPT_JSON = 256, OPT_NODES, OPT_CONFIG, OPT_COMMENT, OPT_NO_WAIT, OPT_TIMEOUT, OPT_KEEP,
+		 OPT_MAX_AGE, OPT_DRY_RUN, OPT_DAMAGED, OPT_ENDED, OPT_HELP, OPT_VERSION };
 
 #define BIT(id) (1u << ((id) - OPT_JSON))
 #define COMMON (BIT(OPT_JSON) | BIT(OPT_NODES) | BIT(OPT_CONFIG) | BIT(OPT_HELP))
@@ -31,6 +34,11 @@ static const struct cli_option {
 	{ OPT_COMMENT, "comment", "TEXT", "keep TEXT with the snapshot" },
 	{ OPT_NO_WAIT, "no-wait", NULL, "return once the snapshot is begun" },
 	{ OPT_TIMEOUT, "timeout", "TIME", "wait no longer than TIME (30s, 5m, 2h)" },
+	{ OPT_KEEP, "keep", "N", "keep the newest N snapshots of each job" },
+	{ OPT_MAX_AGE, "max-age", "TIME", "keep what is no older than TIME (90m, 12h, 30d)" },
+	{ OPT_DRY_RUN, "dry-run", NULL, "only say what would be removed, and why the rest is kept" },
+	{ OPT_DAMAGED, "damaged", NULL, "remove damaged snapshots, too" },
+	{ OPT_ENDED, "ended", NULL, "the job has ended: its newest snapshot is like any other, and its folder goes when empty" },
 	{ OPT_NODES, "nodes", "LIST", "ask the agents of these nodes (n[1-3]) before those of Agents=" },
 	{ OPT_CONFIG, "config", "FILE", "read FILE instead of " FM_SYSCONFDIR "/fermata/fermata.conf" },
 	{ OPT_HELP, "help", NULL, "print this" },
@@ -52,9 +60,15 @@ static const struct command {
 	  cli_verify },
 	{ "export", "JOB.N RANK FILE", "write a member's domain as a file for `xl restore` (root, where the store is; - is stdout)",
 	  3, 3, BIT(OPT_JSON) | BIT(OPT_CONFIG) | BIT(OPT_HELP), cli_export },
+	{ "pin", "JOB.N", "keep a snapshot whatever the rules say", 1, 1, COMMON | BIT(OPT_COMMENT), cli_pin },
+	{ "unpin", "JOB.N", "let the rules have it again", 1, 1, COMMON, cli_unpin },
+	{ "prune", "[JOB]", "remove what the rules do not keep, and pages that nobody needs", 0, 1,
+	  COMMON | BIT(OPT_KEEP) | BIT(OPT_MAX_AGE) | BIT(OPT_DRY_RUN) | BIT(OPT_DAMAGED) | BIT(OPT_ENDED) | BIT(OPT_TIMEOUT),
+	  cli_prune },
 	{ "status", "[NODE...]", "the agents and the jobs they look after", 0, 1000, COMMON, cli_status },
 };
 
+#define KEEP_MAX 1000000
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define GLOBAL (BIT(OPT_HELP) | BIT(OPT_VERSION))
 
@@ -103,6 +117,26 @@ static void fill_getopt(unsigned which, struct option *table)
 	table[used] = (struct option){ 0 };
 }
 
+static int take_time(const char *name, int64_t *ms_r, struct fm_error *err)
+{
+	if (fm_duration_conf(optarg, ms_r, err) < 0)
+		return fm_context(err, "--%s", name);
+	if (*ms_r <= 0)
+		return fm_fail(err, FM_USAGE, "--%s=%s: must be longer than nothing", name, optarg);
+	return 0;
+}
+
+static int take_keep(int64_t *keep_r, struct fm_error *err)
+{
+	char *end;
+
+	errno = 0;
+	*keep_r = strtoll(optarg, &end, 10);
+	if (end == optarg || *end || errno || *keep_r < 1 || *keep_r > KEEP_MAX)
+		return fm_fail(err, FM_USAGE, "--keep=%s: a number from 1 to %d is wanted", optarg, KEEP_MAX);
+	return 0;
+}
+
 static int take_option(struct cli *cli, enum option_id id, struct fm_error *err)
 {
 	switch (id) {
@@ -122,10 +156,19 @@ static int take_option(struct cli *cli, enum option_id id, struct fm_error *err)
 		cli->no_wait = true;
 		break;
 	case OPT_TIMEOUT:
-		if (fm_duration_conf(optarg, &cli->timeout_ms, err) < 0)
-			return fm_context(err, "--timeout");
-		if (cli->timeout_ms <= 0)
-			return fm_fail(err, FM_USAGE, "--timeout=%s: must be longer than nothing", optarg);
+		return take_time("timeout", &cli->timeout_ms, err);
+	case OPT_MAX_AGE:
+		return take_time("max-age", &cli->max_age_ms, err);
+	case OPT_KEEP:
+		return take_keep(&cli->keep, err);
+	case OPT_DRY_RUN:
+		cli->dry_run = true;
+		break;
+	case OPT_DAMAGED:
+		cli->damaged = true;
+		break;
+	case OPT_ENDED:
+		cli->ended = true;
 		break;
 	case OPT_HELP:
 	case OPT_VERSION:
@@ -173,6 +216,16 @@ int cli_parse_job(const char *text, uint32_t *job_r, struct fm_error *err)
 	return 0;
 }
 
+int cli_parse_snapshot(const char *text, struct fm_snapshot_id *id_r, struct fm_error *err)
+{
+	if (fm_snapshot_id_parse(text, id_r, err) < 0)
+		return -1;
+	if (id_r->n == 0)
+		return fm_fail(err, FM_USAGE, "name a snapshot, not a job: %u.1, say (`fermata list %u` shows them)",
+			       id_r->job, id_r->job);
+	return 0;
+}
+
 /* What can be done about it. */
 static const char *advice(const struct fm_error *err)
 {
@@ -189,6 +242,8 @@ static const char *advice(const struct fm_error *err)
 	case FM_INCOMPATIBLE:
 		return "`fermata status` shows what the nodes run.";
 	case FM_BUSY:
+		if (strstr(err->text, "unpin it first"))
+			return "`fermata unpin JOB.N` does.";
 		return "Try again when that is done; `fermata show JOB` tells.";
 	default:
 		return NULL;

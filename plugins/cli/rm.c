@@ -20,17 +20,6 @@ static int remove_one(struct cli *cli, const struct fm_snapshot_id *id, struct f
 				cli->timeout_ms ? (long)cli->timeout_ms : CLI_CALL_TIMEOUT_MS, NULL, err);
 }
 
-/* "12" would be its newest one, which is rarely the one to remove: it must be named. */
-static int parse(const char *text, struct fm_snapshot_id *id_r, struct fm_error *err)
-{
-	if (fm_snapshot_id_parse(text, id_r, err) < 0)
-		return -1;
-	if (id_r->n == 0)
-		return fm_fail(err, FM_USAGE, "name a snapshot, not a job: %u.1, say (`fermata list %u` shows them)",
-			       id_r->job, id_r->job);
-	return 0;
-}
-
 int cli_rm(struct cli *cli, struct fm_error *err)
 {
 	FM_AUTO_JSON struct json_object *reply = json_object_new_object();
@@ -40,10 +29,10 @@ int cli_rm(struct cli *cli, struct fm_error *err)
 
 	json_object_object_add(reply, "removed", removed);
 	for (int i = 0; i < cli->operand_count; i++) /* all or nothing for what can be seen beforehand */
-		if (parse(cli->operands[i], &id, err) < 0)
+		if (cli_parse_snapshot(cli->operands[i], &id, err) < 0)
 			return -1;
 	for (int i = 0; rc == 0 && i < cli->operand_count; i++) {
-		rc = parse(cli->operands[i], &id, err);
+		rc = cli_parse_snapshot(cli->operands[i], &id, err);
 		if (rc == 0)
 			rc = remove_one(cli, &id, err);
 		if (rc < 0)

@@ -91,6 +91,18 @@ static char *drained(struct json_object *s)
 			 bound ? bound : "", bound ? ")" : "");
 }
 
+/* "by alice, 2026-01-31 13:00:00: for the paper" */
+static char *pinned(struct json_object *pin)
+{
+	FM_AUTO_FREE char *when = text_time(print_text_at(pin, "when"));
+	const char *by = print_text_at(pin, "by"), *comment = print_text_at(pin, "comment");
+
+	if (!pin)
+		return NULL;
+	return fm_format("%s%s%s%s%s%s", *by ? "by " : "yes", by, when && *when ? ", " : "", when ? when : "",
+			 *comment ? ": " : "", comment);
+}
+
 static int print_snapshot(struct json_object *s, struct fm_error *err)
 {
 	struct json_object *job = print_at(s, "job"), *members = print_at(s, "members");
@@ -101,6 +113,7 @@ static int print_snapshot(struct json_object *s, struct fm_error *err)
 	print_field("Error", strdup(print_text_at(s, "error")));
 	print_field("Created", text_time(print_text_at(s, "created")));
 	print_field("Comment", strdup(print_text_at(s, "comment")));
+	print_field("Pinned", pinned(print_at(s, "pinned")));
 	print_field("Job", fm_format("%lld%s%s, of %s", (long long)fm_json_int_or(job, "job", 0),
 				     *print_text_at(job, "name") ? " " : "", print_text_at(job, "name"),
 				     print_text_at(job, "user")));
@@ -135,6 +148,8 @@ static void print_job(struct json_object *job)
 		print_field("Interval", text_seconds((double)fm_json_int_or(job, "interval_s", 0)));
 	if (fm_json_int_or(job, "keep", 0) > 0)
 		print_field("Keeps", fm_format("%lld", (long long)fm_json_int_or(job, "keep", 0)));
+	if (fm_json_int_or(job, "max_age_s", 0) > 0)
+		print_field("Max age", text_seconds((double)fm_json_int_or(job, "max_age_s", 0)));
 	if (fm_json_bool_or(job, "checkpoint_disabled", false))
 		print_field("Snapshots", strdup("disabled"));
 	print_field("Saving", print_saving(print_at(job, "saving")));

@@ -31,7 +31,7 @@ struct arguments {
 	struct fm_member_request q;
 };
 
-enum { A_CONF = 256, A_JOB, A_UID, A_RUN, A_NODE, A_NODES, A_COUNT, A_IMAGE, A_RESTART, A_INTERVAL, A_KEEP };
+enum { A_CONF = 256, A_JOB, A_UID, A_RUN, A_NODE, A_NODES, A_COUNT, A_IMAGE, A_RESTART, A_INTERVAL, A_KEEP, A_MAX_AGE };
 
 static const struct option long_options[] = {
 	{ "conf", required_argument, NULL, A_CONF },
@@ -45,6 +45,7 @@ static const struct option long_options[] = {
 	{ "restart-from", required_argument, NULL, A_RESTART },
 	{ "interval", required_argument, NULL, A_INTERVAL },
 	{ "keep", required_argument, NULL, A_KEEP },
+	{ "max-age", required_argument, NULL, A_MAX_AGE },
 	{ NULL, 0, NULL, 0 },
 };
 
@@ -61,7 +62,7 @@ static int take_number(struct fm_member_request *q, int option, const char *text
 {
 	int64_t value;
 
-	if (number(text, option == A_INTERVAL || option == A_KEEP ? INT64_MAX : UINT32_MAX, &value))
+	if (number(text, option == A_INTERVAL || option == A_KEEP || option == A_MAX_AGE ? INT64_MAX : UINT32_MAX, &value))
 		return -1;
 	switch (option) {
 	case A_JOB: q->job = (uint32_t)value; break;
@@ -69,6 +70,7 @@ static int take_number(struct fm_member_request *q, int option, const char *text
 	case A_COUNT: q->restart_count = (unsigned)value; break;
 	case A_INTERVAL: q->interval_s = value; break;
 	case A_KEEP: q->keep = value; break;
+	case A_MAX_AGE: q->max_age_s = value; break;
 	default: return -1;
 	}
 	return 0;

@@ -129,6 +129,7 @@ static struct json_object *spec_create(const struct fm_conf *conf, const struct 
 	fm_json_set_string(spec, "restart_from", q->restart_from);
 	fm_json_set_int(spec, "interval_s", q->interval_s);
 	fm_json_set_int(spec, "keep", q->keep);
+	fm_json_set_int(spec, "max_age_s", q->max_age_s);
 	fm_allocation_dispose(&a);
 	if (rank < 0)
 		return NULL;

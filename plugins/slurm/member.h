@@ -19,7 +19,7 @@ struct fm_member_request {
 	const char *restart_from; /* "" = none */
 	const char *run;          /* where the marker is */
 	unsigned restart_count;
-	int64_t interval_s, keep;
+	int64_t interval_s, keep, max_age_s;
 };
 
 /* Marks the job as Fermata's, then asks the local agent for the member; blocks until it runs. */

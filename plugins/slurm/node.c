@@ -81,6 +81,7 @@ int fm_node_prolog(spank_t sp, const struct fm_site *site, const struct fm_optio
 	args_add(&a, "--restart-from=%s", o->restart_from);
 	args_add(&a, "--interval=%" PRId64, o->interval_s);
 	args_add(&a, "--keep=%" PRId64, o->keep);
+	args_add(&a, "--max-age=%" PRId64, o->max_age_s);
 	return args_run(&a, site, err);
 }
 

@@ -13,6 +13,7 @@
 #include "common/snapshot_id.h"
 
 #define KEEP_MAX 100000
+#define AGE_MAX_S (100 * 365 * 86400LL)
 
 struct fm_options fm_options;
 
@@ -61,6 +62,16 @@ static int set_keep(struct fm_options *o, const char *value, struct fm_error *er
 	return 0;
 }
 
+static int set_max_age(struct fm_options *o, const char *value, struct fm_error *err)
+{
+	if (fm_duration_slurm(is_absent(value) ? "" : value, &o->max_age_s, err))
+		return -1;
+	if (o->max_age_s == 0 || o->max_age_s > AGE_MAX_S)
+		return fm_fail(err, FM_USAGE, "\"%s\" is no age to keep snapshots to (a second to 100 years)",
+			       is_absent(value) ? "" : value);
+	return 0;
+}
+
 static int set_restart(struct fm_options *o, const char *value, struct fm_error *err)
 {
 	struct fm_snapshot_id id;
@@ -74,7 +85,7 @@ static int set_restart(struct fm_options *o, const char *value, struct fm_error 
 	return 0;
 }
 
-enum { OPTION_VM, OPTION_INTERVAL, OPTION_KEEP, OPTION_RESTART, OPTION_COUNT };
+enum { OPTION_VM, OPTION_INTERVAL, OPTION_KEEP, OPTION_MAX_AGE, OPTION_RESTART, OPTION_COUNT };
 
 static int callback(int val, const char *optarg, int remote);
 
@@ -90,6 +101,8 @@ static struct spank_option table[OPTION_COUNT] = {
 	OPTION("checkpoint-interval", "time", 1, OPTION_INTERVAL,
 	       "with --vm: checkpoint every so often; a bare number is minutes"),
 	OPTION("checkpoint-keep", "N", 1, OPTION_KEEP, "with --vm: keep only the newest N checkpoints"),
+	OPTION("checkpoint-max-age", "time", 1, OPTION_MAX_AGE,
+	       "with --vm: keep no checkpoint longer than that, but the newest; a bare number is minutes"),
 	OPTION(FM_OPTION_RESTART, "job[.n]", 1, OPTION_RESTART,
 	       "go on from a checkpoint; without a script the saved one is used"),
 };
@@ -98,6 +111,7 @@ static int (*const setters[OPTION_COUNT])(struct fm_options *, const char *, str
 	[OPTION_VM] = set_image,
 	[OPTION_INTERVAL] = set_interval,
 	[OPTION_KEEP] = set_keep,
+	[OPTION_MAX_AGE] = set_max_age,
 	[OPTION_RESTART] = set_restart,
 };
 

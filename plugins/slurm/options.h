@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * options.h - sbatch's --vm, --checkpoint-interval, --checkpoint-keep and
- * --restart-from.
+ * options.h - sbatch's --vm, --checkpoint-interval, --checkpoint-keep,
+ * --checkpoint-max-age and --restart-from.
  *
  * Slurm calls an option's callback once for #SBATCH, once for the environment
  * and once for the command line, the last one winning: they only overwrite.
@@ -24,6 +24,7 @@ struct fm_options {
 	char restart_from[FM_OPTION_MAX]; /* "", "J" or "J.n" */
 	int64_t interval_s;               /* 0 = none */
 	int64_t keep;                     /* 0 = all */
+	int64_t max_age_s;                /* 0 = any */
 };
 
 /* What the callbacks have collected in this process. */

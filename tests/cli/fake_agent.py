@@ -38,6 +38,7 @@ JOB = {"job": 12, "uid": 1000, "user": "alice", "nodes": ["n1", "n2"], "lead": "
 STATUS = {"version": "0.1.0", "node": "n1", "hypervisor": "xen", "gate": "bpf", "uptime_s": 93784.5, "jobs": [12],
           "store": {"dir": "/store", "free_bytes": 5 << 40}}
 ERRORS = {400: (2, "usage"), 403: (4, "denied"), 404: (3, "not found"), 409: (8, "busy"), 422: (5, "corrupt"), 500: (1, "failed")}
+PIN = {"by": "alice", "uid": 1000, "when": "2026-01-31T13:00:00Z", "comment": "for the paper"}
 polls = {}
 
 
@@ -55,6 +56,26 @@ def poll(name):
     if name.startswith("13."):
         return (200, {"snapshot": name, "state": "failed", "error": "member 1 (n2): cut: the disk is full"}) if n >= 2 else (200, running)
     return 200, running
+
+
+def prune(wishes):
+    """Job 7: one goes, one is pinned; 8: a removal fails; 9: a map cannot be read; 10: in use; 11: its folder goes."""
+    job = wishes.get("job", 7)
+    o = {"job": job, "keep": wishes.get("keep", 0), "max_age_s": wishes.get("max_age_s", 0), "removed": 1, "freed": 35651584,
+         "snapshots": [
+             {"snapshot": f"{job}.1", "state": "whole", "created": "2026-01-31T12:00:00Z", "removed": job != 8, "reason": "older than 7 d",
+              "bytes": 1000},
+             {"snapshot": f"{job}.2", "state": "whole", "removed": False, "reason": "pinned", "bytes": 1000, "pinned": PIN}],
+         "sweep": {"packs": 3, "bytes": 99999, "removed": 1, "rewritten": 1, "freed": 5, "damaged": 0}}
+    if job == 8:
+        o["snapshots"][0]["error"] = "the disk burns"
+    if job == 9:
+        o.update(sweep_error="no page of job 9 is removed: /store/9/1/member-0.map is damaged", sweep_code=5)
+    if job == 10:
+        o.update(sweep_error="pages are being written", sweep_code=8)
+    if job == 11:
+        o["folder_removed"] = True
+    return 200, {"dry_run": wishes["dry_run"], "jobs": [o], "removed": 1, "freed": 35651584}
 
 
 def answer(method, path, body):
@@ -78,6 +99,16 @@ def answer(method, path, body):
             {"rank": 0, "node": "n1", "ok": True}, {"rank": 1, "node": "n2", "ok": False, "error": "member-1.map is damaged"}]}
     if path in ("/v1/snapshots/12", "/v1/snapshots/7.1"):
         return 200, snapshot("12.2" if path.endswith("12") else "7.1")
+    if path == "/v1/snapshots/7.1/pin":
+        return (200, {"snapshot": "7.1", "pinned": PIN}) if method == "POST" else (200, {})
+    if path.endswith("/pin"):
+        return error(404, f"there is no snapshot {path.split('/')[3]}")
+    if path == "/v1/snapshots/7.6":
+        return error(409, "snapshot 7.6 is pinned by alice: unpin it first") if method == "DELETE" else (200, snapshot("7.6", pinned=PIN))
+    if path == "/v1/prune":
+        return prune(json.loads(body))
+    if path == "/v1/jobs/11":
+        return 404, error(404, "job 11 has no VM here")[1]
     if path.startswith("/v1/snapshots/") and method == "DELETE":
         return (200, {}) if path in ("/v1/snapshots/7.1", "/v1/snapshots/7.2") else error(404, f"there is no snapshot {path[14:]}")
     if path.endswith("/snapshots") and method == "POST":

@@ -1,14 +1,16 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The `fermata` command with real agents: as the job's owner, another user, an admin; on a node and on a host without an agent."""
+import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from cluster import OTHER, USER, Cluster, main, test, wait_for  # noqa: E402
+from cluster import OTHER, USER, Cluster, Refused, main, test, wait_for  # noqa: E402
 
 FERMATA = os.environ.get("FERMATA", os.path.abspath("fermata"))
 NODES = [1, 2, 3]
@@ -238,6 +240,192 @@ def damage():
         Run(conf, "rm", "56.3", uid=0).exits(0)
         # The newest that is whole: 56.3 is gone, 56.2 lacks a file.
         assert Run(conf, "show", "56", "--json").json()["snapshot"]["snapshot"] == "56.1"
+
+
+def reseal(c, snapshot, old, new):
+    """Another text in a manifest, and the hash that goes with it."""
+    path = os.path.join(c.store, snapshot.replace(".", "/"), "manifest.json")
+    with open(path) as f:
+        text = re.sub(r',"sha256":"[0-9a-f]*"}$', "}", f.read())
+    text = re.sub(old, new, text, count=1)
+    with open(path, "w") as f:
+        f.write('%s,"sha256":"%s"}' % (text[:-1], hashlib.sha256(text.encode()).hexdigest()))
+
+
+def listed(conf, job, uid=0):
+    return [s["snapshot"] for s in Run(conf, "list", str(job), "--json", uid=uid).json()["snapshots"]]
+
+
+@test
+def rules():
+    """after a snapshot the stricter of the job's and the site's rules is kept"""
+    with Cluster(2, Keep=3, MaxAge="1d") as c:
+        conf = c.node(1).conf
+        c.put(57, [1, 2])
+        c.put(58, [1, 2], keep=2, max_age_s=3600)
+        assert c.node(1).job(58)["max_age_s"] == 3600
+        for _ in range(4):
+            Run(conf, "create", "57").exits(0)
+            Run(conf, "create", "58").exits(0)
+        wait_for("57 by the site's rule", lambda: listed(conf, 57) == ["57.2", "57.3", "57.4"])
+        wait_for("58 by its own", lambda: listed(conf, 58) == ["58.3", "58.4"])
+        assert Run(conf, "show", "58.4", "--json").json()["job"]["max_age_s"] == 3600
+        reseal(c, "57.3", '"created":"[^"]*"', '"created":"2020-02-29T12:00:00Z"')
+        Run(conf, "create", "57").exits(0)
+        wait_for("57.3 gone for its age", lambda: listed(conf, 57) == ["57.4", "57.5"])
+        for s in ("57.4", "57.5", "58.3", "58.4"):
+            Run(conf, "verify", s).exits(0)
+
+
+@test
+def pins():
+    """a pinned snapshot is shown as such, and removed by nobody until it is unpinned"""
+    with Cluster(2) as c:
+        conf = c.node(2).conf
+        c.put(59, [1, 2], keep=1)
+        Run(conf, "create", "59").exits(0)
+        Run(conf, "pin", "59.1", uid=OTHER).exits(4)
+        Run(conf, "pin", "59").exits(2)
+        Run(conf, "pin", "59.8").exits(3)
+        Run(conf, "unpin", "59.8").exits(3)
+        r = Run(conf, "pin", "59.1", "--comment=for the paper").exits(0)
+        assert r.out == "59.1 pinned\n", r.out
+        for _ in range(2):
+            Run(conf, "create", "59").exits(0)
+        wait_for("59.2 gone", lambda: listed(conf, 59) == ["59.1", "59.3"])
+        assert "whole, pinned" in Run(conf, "list", "59").exits(0).out
+        assert "for the paper" in Run(conf, "show", "59.1").exits(0).out
+        pin = Run(conf, "show", "59.1", "--json").json()["pinned"]
+        assert pin["uid"] == USER and pin["comment"] == "for the paper" and pin["when"].endswith("Z"), pin
+        assert "pinned" not in Run(conf, "show", "59.3", "--json").json()
+        r = Run(conf, "rm", "59.1").exits(8)
+        assert "for the paper" in r.err and "unpin" in r.err, r.err
+        Run(conf, "rm", "59.1", uid=0).exits(8)
+        r = Run(conf, "prune", "59", "--keep=1").exits(0)
+        assert listed(conf, 59) == ["59.1", "59.3"] and "pinned" in r.out, r.out
+        Run(conf, "unpin", "59.1", uid=OTHER).exits(4)
+        assert Run(conf, "unpin", "59.1").exits(0).out == "59.1 unpinned\n"
+        Run(conf, "unpin", "59.1").exits(0)
+        Run(conf, "rm", "59.1").exits(0)
+        assert listed(conf, 59) == ["59.3"]
+
+
+@test
+def prune():
+    """by whom, what, and why not; first only said, then done"""
+    with Cluster(2) as c:
+        conf = c.node(1).conf
+        c.put(60, [1, 2])
+        c.put(61, [1, 2])
+        for _ in range(3):
+            Run(conf, "create", "60").exits(0)
+            Run(conf, "create", "61").exits(0)
+        before = c.files(60)
+        dry = Run(conf, "prune", "60", "--keep=1", "--dry-run").exits(0)
+        assert re.search(r"60\.1 .*would remove +1 newer one is kept", dry.out), dry.out
+        assert "2 snapshots would be removed, " in dry.out and c.files(60) == before, dry.out
+        said = Run(conf, "prune", "60", "--keep=1", "--dry-run", "--json").json()
+        assert Run(conf, "prune", "60", "--keep=1", "--json", uid=OTHER).json()["removed"] == 0
+        done = Run(conf, "prune", "60", "--keep=1", "--json").json()
+        assert done["removed"] == said["removed"] == 2 and said["dry_run"] and not done["dry_run"], (said, done)
+        assert [s["removed"] for s in done["jobs"][0]["snapshots"]] == [True, True, False], done
+        assert listed(conf, 60) == ["60.3"] and listed(conf, 61) == ["61.1", "61.2", "61.3"]
+        Run(conf, "verify", "60.3").exits(0)
+        Run(conf, "prune", "--keep=0").exits(2)
+        r = Run(conf, "prune").exits(0)  # no rule anywhere
+        assert "no rule removes it" in r.out and "0 snapshots removed" in r.out, r.out
+        # All of one's own; age leaves the newest of a job.
+        for s in ("61.1", "61.2", "61.3", "60.3"):
+            reseal(c, s, '"created":"[^"]*"', '"created":"2020-02-29T12:00:00Z"')
+        assert Run(conf, "prune", "--max-age=30d", "--json", uid=OTHER).json()["jobs"] == []
+        r = Run(conf, "prune", "--max-age=30d").exits(0)
+        assert "but the job's newest" in r.out and listed(conf, 60) == ["60.3"] and listed(conf, 61) == ["61.3"], r.out
+
+
+@test
+def prune_damaged():
+    """damaged snapshots are named, and removed when that is asked for; an admin's where nobody can say whose they are"""
+    with Cluster(2) as c:
+        conf = c.node(1).conf
+        c.put(62, [1, 2])
+        for _ in range(4):
+            Run(conf, "create", "62").exits(0)
+        manifest = os.path.join(c.store, "62", "3", "manifest.json")
+        with open(manifest) as f:
+            text = f.read()
+        with open(manifest, "w") as f:
+            f.write(text.replace('"keep":0', '"keep":1'))
+        lost = [f for f in c.files(62) if f.startswith("62/4/member-1.") and not f.endswith(".held")][0]
+        os.unlink(os.path.join(c.store, lost))
+        r = Run(conf, "prune", "62", "--keep=1").exits(0)
+        assert "62.4" in r.out and "damaged" in r.out and "62.3" not in r.out, r.out
+        assert os.path.exists(os.path.join(c.store, "62", "4", "manifest.json"))
+        # 62.2 is the newest that is whole: a damaged one does not count.
+        assert [s for s in listed(conf, 62) if s < "62.3"] == ["62.2"], listed(conf, 62)
+        r = Run(conf, "prune", "62", "--damaged").exits(0)
+        assert listed(conf, 62) == ["62.2", "62.3"], listed(conf, 62)
+        r = Run(conf, "prune", "62", "--damaged", uid=0).exits(0)
+        assert "62.3" in r.out and listed(conf, 62) == ["62.2"], r.out
+
+
+@test
+def prune_pages():
+    """packs that nobody needs go with the snapshots; a map that cannot be read stops that, and is named"""
+    with Cluster(2) as c:
+        conf = c.node(1).conf
+        c.put(63, [1, 2])
+        for _ in range(2):
+            Run(conf, "create", "63").exits(0)
+        pages = os.path.join(c.store, "63", "pages")
+        os.makedirs(pages, mode=0o700, exist_ok=True)
+        stray = os.path.join(pages, "ab" * 32 + ".pack")
+        with open(stray, "wb") as f:
+            f.write(b"x" * 5000)
+        unreadable = os.path.join(c.store, "63", "2", "member-9.map")
+        with open(unreadable, "wb") as f:
+            f.write(b"no map")
+        r = Run(conf, "prune", "63", "--keep=1").exits(5)
+        assert unreadable in r.err and "no page of job 63 is removed" in r.err, r.err
+        assert os.path.exists(stray) and listed(conf, 63) == ["63.2"]
+        os.unlink(unreadable)
+        reply = Run(conf, "prune", "63", "--dry-run", "--json").json()
+        assert reply["jobs"][0]["sweep"]["removed"] >= 1 and reply["freed"] >= 5000 and os.path.exists(stray), reply
+        reply = Run(conf, "prune", "63", "--json").json()
+        assert reply["jobs"][0]["sweep"]["removed"] >= 1 and reply["freed"] >= 5000, reply
+        assert not os.path.exists(stray)
+        Run(conf, "verify", "63.2").exits(0)
+        Run(conf, "create", "63").exits(0)
+        c.all_run(63, [1, 2])
+
+
+@test
+def prune_ended():
+    """a job that has ended goes altogether; one that has a VM anywhere has not ended"""
+    with Cluster(3) as c:
+        conf = c.node(3).conf  # where the job has none
+        with open(conf, "a") as f:
+            f.write("Agents=n[1-3]\n")
+        c.put(64, [1, 2])
+        Run(conf, "create", "64").exits(0)
+        assert os.path.exists(os.path.join(c.store, "64", "script"))
+        reseal(c, "64.1", '"created":"[^"]*"', '"created":"2020-02-29T12:00:00Z"')
+        r = Run(conf, "prune", "64", "--ended", "--max-age=30d").exits(8)
+        assert "has not ended" in r.err, r.err
+        try:
+            c.node(1).call("POST", "/v1/prune", {"job": 64, "ended": True, "max_age_s": 60})
+            raise AssertionError("an agent with a VM of it believed that it had ended")
+        except Refused as e:
+            assert e.code == 8 and "n1" in e.text, e
+        Run(conf, "prune", "--ended").exits(2)
+        c.delete(64, [1, 2])
+        r = Run(conf, "prune", "64", "--max-age=30d").exits(0)
+        assert listed(conf, 64) == ["64.1"], r.out
+        r = Run(conf, "prune", "64", "--ended", "--max-age=30d", uid=OTHER).exits(0)
+        assert listed(conf, 64) == ["64.1"], r.out
+        r = Run(conf, "prune", "64", "--ended", "--max-age=30d", "--dry-run").exits(0)
+        assert "would remove its script" in r.out and os.path.exists(os.path.join(c.store, "64", "script")), r.out
+        r = Run(conf, "prune", "64", "--ended", "--max-age=30d").exits(0)
+        assert "removed its script" in r.out and not os.path.exists(os.path.join(c.store, "64")), r.out
 
 
 if __name__ == "__main__":

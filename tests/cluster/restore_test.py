@@ -373,6 +373,8 @@ def encrypted():
             c.put(49, [3, 4], restart_from="48.1")
             assert c.node(3).job(49)["restored_from"] == "48.1"
             c.delete(49, [3, 4])
+            c.node(3).call("DELETE", "/v1/snapshots/48.2", uid=USER)  # and what only it needed
+            assert c.node(4).call("POST", "/v1/snapshots/48.1/verify", {}, USER)["ok"] is True
             # what a program of somebody else's says, without the key and with another
             for lines, what in (("", "48/key"), ("KeyFile=%s\n" % other, other)):
                 conf = os.path.join(c.dir, "thief.conf")

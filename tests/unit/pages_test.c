@@ -536,7 +536,6 @@ static void a_sweep_is_alone(void **state)
 	struct fixture_save what = { { .codec = PAGES_LZ4 }, &g, NULL, NULL };
 	struct pages_store *s, *other;
 	struct pages_writer *writer;
-	struct pages_saved saved;
 	struct fm_error err;
 	uint64_t bytes;
 	char id[65];
@@ -547,9 +546,17 @@ static void a_sweep_is_alone(void **state)
 	writer = pages_writer_create(s, &what.options, &err);
 	assert_code(pages_sweep_begin(other, &err), err, FM_BUSY);
 	pages_writer_abort(writer);
+	assert_false(pages_sweep_wanted(other));
 	assert_ok(pages_sweep_begin(other, &err), err);
 	assert_code(pages_sweep_begin(other, &err), err, FM_BUSY);
-	assert_code(fixture_save(w->dir, map, &what, &saved, &err), err, FM_BUSY);
+	pages_store_wait(s, 0);
+	assert_null(pages_writer_create(s, &what.options, &err));
+	assert_int_equal(err.code, FM_BUSY);
+	assert_false(pages_sweep_wanted(other));
+	pages_store_wait(s, 100);
+	assert_null(pages_writer_create(s, &what.options, &err)); /* not for ever */
+	assert_int_equal(err.code, FM_BUSY);
+	assert_false(pages_sweep_wanted(other));
 	pages_sweep_end(other);
 	save(w, "0.map", &what);
 	pack_ids(w, id, &bytes);

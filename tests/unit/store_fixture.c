@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "agent/store/retain.h"
 #include "agent/store/stream.h"
 #include "agent/xenstream/writer.h"
 #include "common/cleanup.h"
@@ -222,6 +223,19 @@ const char *fixture_listed(const char *store, uint32_t job)
 		assert_true(used < sizeof(text));
 	}
 	return text;
+}
+
+int fixture_prune(const char *store, uint32_t job, unsigned keep, unsigned *removed_r, struct fm_error *err)
+{
+	const struct retain_options o = { .given = true, .rules.keep = keep };
+	FM_AUTO_JSON struct json_object *report = NULL;
+
+	if (store_retain(store, job, &o, &report, err) < 0)
+		return -1;
+	if (at(report, "sweep_error"))
+		return fm_fail(err, FM_FAILED, "%s", fm_json_string_or(report, "sweep_error", ""));
+	*removed_r = (unsigned)fm_json_int_or(report, "removed", 0);
+	return 0;
 }
 
 void fixture_damage(const char *path, long where)

@@ -34,6 +34,9 @@ int fixture_snapshot(const char *store, uint32_t job, unsigned members, struct f
 /* "1 2 5": the numbers store_list() shows of the job. Into a static buffer. */
 const char *fixture_listed(const char *store, uint32_t job);
 
+/* Retention by number alone; 0, or -1 with err. */
+int fixture_prune(const char *store, uint32_t job, unsigned keep, unsigned *removed_r, struct fm_error *err);
+
 /* Flip one bit of byte `at` of a file; at < 0 counts from its end. */
 void fixture_damage(const char *path, long at);
 

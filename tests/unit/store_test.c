@@ -346,18 +346,18 @@ static void prune_keeps_the_newest(void **state)
 	make(store, 6, 1);
 	damage(store, "5/5/manifest.json", 40); /* neither counted nor removed */
 	assert_ok(store_begin(store, 5, &half, &err), err);
-	assert_ok(store_prune(store, 5, 0, &removed, &err), err);
+	assert_ok(fixture_prune(store, 5, 0, &removed, &err), err);
 	assert_int_equal(removed, 0);
-	assert_ok(store_prune(store, 5, 9, &removed, &err), err);
+	assert_ok(fixture_prune(store, 5, 9, &removed, &err), err);
 	assert_int_equal(removed, 0);
-	assert_ok(store_prune(store, 5, 2, &removed, &err), err);
+	assert_ok(fixture_prune(store, 5, 2, &removed, &err), err);
 	assert_int_equal(removed, 3);
 	assert_string_equal(fixture_listed(store, 5), "4 5! 6");
 	assert_true(there(store, "5/7"));
-	assert_ok(store_prune(store, 5, 1, &removed, &err), err);
+	assert_ok(fixture_prune(store, 5, 1, &removed, &err), err);
 	assert_string_equal(fixture_listed(store, 5), "5! 6");
 	assert_string_equal(fixture_listed(store, 6), "1");
-	assert_ok(store_prune(store, 77, 1, &removed, &err), err);
+	assert_ok(fixture_prune(store, 77, 1, &removed, &err), err);
 }
 
 static void a_list_of_all_jobs_is_in_order(void **state)

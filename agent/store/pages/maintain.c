@@ -199,7 +199,10 @@ int pages_pack_rewrite(struct pages_store *s, const char id[65], const struct pa
 	if (rc == 0)
 		rc = anew_begin(&a, s, w.pack, o, err);
 	for (uint32_t f = 0; rc == 0 && f < w.pack->frames; f++) {
-		rc = walk_frame(&w, f, err);
+		if (pages_sweep_wanted(s))
+			rc = fm_fail(err, FM_BUSY, "%s: a sweep gives way to a writer or a reader", s->dir);
+		else
+			rc = walk_frame(&w, f, err);
 		if (rc == 0)
 			rc = anew_frame(&a, &w, f, err);
 	}

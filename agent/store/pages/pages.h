@@ -73,6 +73,10 @@ struct pages_store;
 struct pages_store *pages_store_open(const char *dir, uint32_t job, const struct pages_key *key, struct fm_error *err);
 void pages_store_close(struct pages_store *s); /* NULL is fine */
 
+/* How long a writer or a reader that begins waits for a sweep to give way, in ms; before the first of them. */
+#define PAGES_WAIT_MS 20000
+void pages_store_wait(struct pages_store *s, int64_t ms);
+
 struct pages_usage {
 	uint64_t packs;         /* that verify */
 	uint64_t pages;         /* in them */
@@ -145,7 +149,7 @@ struct pages_writer_options {
 	int nice;         /* of the threads; 0: as the caller's */
 };
 
-/* Scans the store. Options of all zeros but the codec are sensible. FM_BUSY: a sweep is under way. */
+/* Scans the store. Options of all zeros but the codec are sensible. FM_BUSY: a sweep did not give way in time. */
 struct pages_writer *pages_writer_create(struct pages_store *s, const struct pages_writer_options *o,
 					 struct fm_error *err);
 
@@ -206,7 +210,10 @@ struct pages_reader_options {
 	const char *hash;   /* as above */
 };
 
-/* Opens, and verifies the indexes of, the packs that the map needs: a missing one is told here. */
+/*
+ * Opens, and verifies the indexes of, the packs that the map needs: a missing one is told here. No sweep begins until the
+ * reader is destroyed: on NFS a file that another node has removed or replaced cannot be read on. FM_BUSY as a writer.
+ */
 struct pages_reader *pages_reader_create(struct pages_store *s, const struct pages_map *m,
 					 const struct pages_reader_options *o, struct fm_error *err);
 void pages_reader_destroy(struct pages_reader *r); /* NULL is fine */
@@ -232,17 +239,45 @@ int pages_reader_fetch(struct pages_reader *r, const uint64_t *pfn, size_t count
 /* ---- sweeping ----
  *
  * What no map needs may go while no writer is under way: one may have found a page that only its map, not written yet,
- * will name. So:
+ * will name. Nor while there is a reader (see there). So:
  *
- *	pages_sweep_begin(); for each map of the job, without a manifest, too: pages_map_mark();
- *	for each pack: pages_pack_rewrite() with keep, or pages_pack_remove(); pages_sweep_end();
+ *	pages_sweep_begin(); pages_needed_create();
+ *	for each map of the job, without a manifest, too: pages_needed_map(); then pages_needed_settle();
+ *	for each pages_needed_pack(): pages_pack_remove(), or pages_pack_rewrite() with keep; pages_sweep_end();
  *
- * The lock is the kernel's (flock of "<dir>/lock"): it goes with the process that has it.
+ * The lock is the kernel's (flock of "<dir>/lock"): it goes with the process that has it. A sweep is never urgent: who
+ * has to wait for it holds "<dir>/lock.want", and it gives way.
  */
 
-/* FM_BUSY: a writer, or another sweep, is under way, here or on another node. While it lasts, pages_writer_create() says FM_BUSY. */
+/* FM_BUSY: a writer, a reader or another sweep is under way, here or on another node. While it lasts, others wait. */
 int pages_sweep_begin(struct pages_store *s, struct fm_error *err);
 void pages_sweep_end(struct pages_store *s); /* also without a sweep */
+/* A writer or a reader waits: end the sweep soon, what is left is the next one's. */
+bool pages_sweep_wanted(const struct pages_store *s);
+
+/* What maps need of the packs there are: a bit a slot. In memory: 32 KiB for a pack of PAGES_PACK_MAX slots. */
+struct pages_needed;
+
+/* Scans the store. A pack that does not verify has no bits: see pages_needed_pack(). */
+struct pages_needed *pages_needed_create(struct pages_store *s, struct fm_error *err);
+void pages_needed_destroy(struct pages_needed *n); /* NULL is fine */
+/* All its pages are needed. What it needs of packs that are not there, or do not verify, cannot be kept and is no error. */
+int pages_needed_map(struct pages_needed *n, const struct pages_map *m, struct fm_error *err);
+/* After the last map: a needed page that is absent from its pack is needed wherever else it is. */
+void pages_needed_settle(struct pages_needed *n);
+
+struct pages_needed_pack {
+	char id[65];
+	bool damaged;         /* does not verify: only id and named are known */
+	bool named;           /* by a map */
+	uint32_t present;     /* pages in it */
+	uint32_t needed;      /* of these */
+	uint64_t bytes;       /* of the file */
+	uint64_t frame_bytes; /* of these: frames */
+	const uint8_t *keep;  /* for pages_pack_rewrite(); n's */
+};
+/* The i-th pack; false past the end. */
+bool pages_needed_pack(const struct pages_needed *n, size_t i, struct pages_needed_pack *pack_r);
 
 /* ---- maintenance ---------------------------------------------------------------------------------- */
 
@@ -261,7 +296,8 @@ struct pages_rewrite_options {
 /*
  * Write the pack anew (the later pass: zstd, without what no map needs) and put it in the old one's place, at once and
  * durably; *before_r, *after_r: its size. Every page is verified on the way: a damaged pack stays as it is, FM_CORRUPT.
- * Readers that have the old one open go on with it.
+ * Readers that have the old one open go on with it (not on NFS: hence the sweep's lock). FM_BUSY: a sweep of ours is in
+ * somebody's way, and the pack is as it was.
  */
 int pages_pack_rewrite(struct pages_store *s, const char id[65], const struct pages_rewrite_options *o,
 		       uint64_t *before_r, uint64_t *after_r, struct fm_error *err);

@@ -36,6 +36,31 @@ static int parent_packs_find(struct place *p, bool all, struct fm_error *err)
 	return 0;
 }
 
+/*
+ * What is inherited is not looked at again, so it must be there: between the opening of the parent's map and our lock it
+ * may have been removed, and swept.
+ */
+static int parent_pages_check(const struct place *p, struct fm_error *err)
+{
+	const struct pages_map *m = p->parent;
+
+	for (uint64_t pfn = map_next(m, 0); pfn < PAGES_PFN_END; pfn = map_next(m, pfn + 1)) {
+		uint32_t ref = map_get(m, pfn), slot;
+		const struct pack *pack;
+		size_t of;
+
+		if (ref < REF_FIRST)
+			continue;
+		of = map_pack_of(m, ref);
+		slot = ref - m->pack[of].base;
+		pack = p->store->pack[p->parent_pack[of]];
+		if (pack->location[slot] == DISK_ABSENT)
+			return fm_fail(err, FM_CORRUPT, "%s: the last snapshot's page %u (pfn %#llx) was removed from it",
+				       pack->path, slot, (unsigned long long)pfn);
+	}
+	return 0;
+}
+
 static int bases_make(struct place *p, struct fm_error *err)
 {
 	uint32_t *bigger = realloc(p->base, (p->store->packs + 1) * sizeof(*bigger));
@@ -68,6 +93,8 @@ int place_init(struct place *p, struct pages_store *s, const struct pages_writer
 		return -1;
 	if (!o->inherit)
 		return 0;
+	if (parent_pages_check(p, err) < 0)
+		return -1;
 	if (map_inherit(p->map, p->parent, err) < 0)
 		return -1;
 	for (size_t i = 0; i < p->map->packs; i++)

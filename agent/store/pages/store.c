@@ -30,7 +30,8 @@ struct pages_store *pages_store_open(const char *dir, uint32_t job, const struct
 	}
 	s = calloc(1, sizeof(*s));
 	if (s) {
-		s->sweep_fd = -1;
+		s->sweep_fd = s->want_fd = -1;
+		s->wait_ms = PAGES_WAIT_MS;
 		s->dir = strdup(dir);
 	}
 	if (!s || !s->dir) {
@@ -227,6 +228,11 @@ bool pages_store_pack(const struct pages_store *s, size_t i, char id_r[65])
 		return false;
 	hash_hex(s->pack[i]->id, id_r);
 	return true;
+}
+
+void pages_store_wait(struct pages_store *s, int64_t ms)
+{
+	s->wait_ms = ms;
 }
 
 /* 1 removed, 0 its writer lives (or it is gone by now), -1. */

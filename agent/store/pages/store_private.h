@@ -13,7 +13,8 @@ struct pages_store {
 	struct pack **pack; /* of the last scan, and what a writer has added since; their frames cannot be read */
 	size_t packs, room;
 	struct pages_usage found; /* by the last scan */
-	int sweep_fd;             /* -1: no sweep of ours */
+	int sweep_fd, want_fd;    /* -1: no sweep of ours */
+	int64_t wait_ms;          /* of writers and readers, for a sweep */
 };
 
 /* The pack of that id among those known, or -1. */
@@ -31,6 +32,8 @@ int store_each(const char *dir, int (*each)(void *data, const uint8_t id[32]), v
 
 /* sweep.c: a descriptor that holds the lock until it is closed; -1: FM_BUSY, … */
 int store_lock(const struct pages_store *s, bool alone, struct fm_error *err);
+/* The same for who reads: *fd_r is -1 where nothing can be written, so that no sweep can be either. */
+int store_lock_to_read(const struct pages_store *s, int *fd_r, struct fm_error *err);
 
 /* store.c: the name of the folder itself is durable. */
 int store_sync_name(const struct pages_store *s, struct fm_error *err);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * sweep.c - writers share a lock, a sweep has it alone.
+ * sweep.c - writers and readers share a lock, a sweep has it alone.
  *
- * Taken without waiting: who finds it taken says so, and the caller knows what is more urgent.
+ * A sweep takes it without waiting, and gives it back when somebody waits for it: these share a second lock meanwhile,
+ * which the sweep tries now and then to take alone. Both go with their processes, on NFS with their nodes.
  */
 #include "config.h"
 
@@ -10,6 +11,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/file.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "agent/store/pages/hash.h"
@@ -17,36 +19,119 @@
 #include "common/cleanup.h"
 #include "common/io.h"
 
-int store_lock(const struct pages_store *s, bool alone, struct fm_error *err)
+#define LOCK_NAME "lock"
+#define WANT_NAME "lock.want"
+#define LOOK_NS 20000000L
+
+static int lock_open(const struct pages_store *s, const char *name, struct fm_error *err)
 {
-	FM_AUTO_FREE char *path = fm_format("%s/lock", s->dir);
-	FM_AUTO_CLOSE int fd = -1;
+	FM_AUTO_FREE char *path = fm_format("%s/%s", s->dir, name);
+	int fd;
 
 	if (!path)
 		return fm_fail(err, FM_FAILED, "out of memory");
 	fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd >= 0)
+		return fd;
+	/* A file system that cannot be written: FM_INCOMPATIBLE to store_lock_to_read() only. */
+	return fm_fail(err, errno == EROFS ? FM_INCOMPATIBLE : FM_FAILED, "cannot open %s: %s", path, strerror(errno));
+}
+
+/* 1 taken, 0 somebody else has it, -1. */
+static int lock_try(const struct pages_store *s, int fd, int how, struct fm_error *err)
+{
+	if (flock(fd, how | LOCK_NB) == 0)
+		return 1;
+	if (errno == EWOULDBLOCK || errno == EINTR)
+		return 0;
+	return fm_fail(err, FM_FAILED, "cannot lock the pages in %s: %s", s->dir, strerror(errno));
+}
+
+static int64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* A sweep has it. Say that it is wanted and look again until it is there, or wait_ms are over: as lock_try(). */
+static int lock_wait(const struct pages_store *s, int fd, struct fm_error *err)
+{
+	const struct timespec pause = { 0, LOOK_NS };
+	int64_t until = now_ms() + s->wait_ms;
+	FM_AUTO_CLOSE int want = -1;
+	int rc = 0;
+
+	if (s->wait_ms <= 0)
+		return 0;
+	want = lock_open(s, WANT_NAME, err);
+	if (want < 0)
+		return -1;
+	while (rc == 0 && now_ms() < until) {
+		/* In vain only while a sweep looks whether somebody wants it. */
+		if (lock_try(s, want, LOCK_SH, err) < 0)
+			return -1;
+		nanosleep(&pause, NULL);
+		rc = lock_try(s, fd, LOCK_SH, err);
+	}
+	return rc;
+}
+
+int store_lock(const struct pages_store *s, bool alone, struct fm_error *err)
+{
+	FM_AUTO_CLOSE int fd = lock_open(s, LOCK_NAME, err);
+	int rc;
+
 	if (fd < 0)
-		return fm_fail(err, FM_FAILED, "cannot open %s: %s", path, strerror(errno));
-	if (flock(fd, (alone ? LOCK_EX : LOCK_SH) | LOCK_NB) == 0)
+		return -1;
+	rc = lock_try(s, fd, alone ? LOCK_EX : LOCK_SH, err);
+	if (rc == 0 && !alone)
+		rc = lock_wait(s, fd, err);
+	if (rc > 0)
 		return fm_steal_fd(&fd);
-	if (errno == EWOULDBLOCK)
-		return fm_fail(err, FM_BUSY, "%s: %s", s->dir,
-			       alone ? "pages are being written, or swept" : "a sweep is under way");
-	return fm_fail(err, FM_FAILED, "cannot lock %s: %s", path, strerror(errno));
+	if (rc == 0)
+		fm_fail(err, FM_BUSY, "%s: %s", s->dir,
+			alone ? "pages are being written, read, or swept" : "a sweep is under way");
+	return -1;
+}
+
+int store_lock_to_read(const struct pages_store *s, int *fd_r, struct fm_error *err)
+{
+	*fd_r = store_lock(s, false, err);
+	return *fd_r >= 0 || err->code == FM_INCOMPATIBLE ? 0 : -1;
 }
 
 int pages_sweep_begin(struct pages_store *s, struct fm_error *err)
 {
 	if (s->sweep_fd >= 0)
 		return fm_fail(err, FM_BUSY, "%s: a sweep is under way", s->dir);
+	s->want_fd = lock_open(s, WANT_NAME, err);
+	if (s->want_fd < 0)
+		return -1;
 	s->sweep_fd = store_lock(s, true, err);
-	return s->sweep_fd < 0 ? -1 : 0;
+	if (s->sweep_fd >= 0)
+		return 0;
+	close(fm_steal_fd(&s->want_fd));
+	return -1;
 }
 
 void pages_sweep_end(struct pages_store *s)
 {
-	if (s->sweep_fd >= 0)
-		close(fm_steal_fd(&s->sweep_fd));
+	if (s->sweep_fd < 0)
+		return;
+	close(fm_steal_fd(&s->sweep_fd));
+	close(fm_steal_fd(&s->want_fd));
+}
+
+bool pages_sweep_wanted(const struct pages_store *s)
+{
+	if (s->sweep_fd < 0)
+		return false;
+	if (flock(s->want_fd, LOCK_EX | LOCK_NB) < 0)
+		return errno == EWOULDBLOCK;
+	flock(s->want_fd, LOCK_UN);
+	return false;
 }
 
 int pages_pack_remove(struct pages_store *s, const char id[65], struct fm_error *err)

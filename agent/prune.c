@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* prune.c - see prune.h. */
+#include "config.h"
+
+#include "agent/prune.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/job.h"
+#include "agent/store/retain.h"
+#include "agent/task.h"
+#include "common/cleanup.h"
+
+#define KEEP_MAX 1000000
+#define AGE_MAX_S (100 * 366 * 86400LL)
+
+struct wanted {
+	struct request *req; /* NULL: our own doing */
+	struct agent *agent;
+	struct retain_options o;
+	uint32_t job; /* 0: all */
+	uid_t uid;
+	bool admin;
+};
+
+/* ---- in the task ---------------------------------------------------------------------- */
+
+static bool allowed(void *arg, struct json_object *manifest)
+{
+	const struct wanted *w = arg;
+
+	return manifest && fm_json_int_or(json_object_object_get(manifest, "job"), "uid", -1) == (int64_t)w->uid;
+}
+
+/* Being restored by this node's agent; the task has its memory of the moment the request came. */
+static bool in_use(void *arg, const struct fm_snapshot_id *id)
+{
+	const struct wanted *w = arg;
+
+	for (const struct job *job = w->agent->jobs; job; job = job->next)
+		if (job->state < JOB_RUNNING && job->restored_from.job == id->job && job->restored_from.n == id->n)
+			return true;
+	return false;
+}
+
+static struct json_object *failed_job(uint32_t job, const struct fm_error *err)
+{
+	struct json_object *o = json_object_new_object();
+
+	fm_json_set_int(o, "job", job);
+	fm_json_set_string(o, "error", err->text);
+	fm_json_set_int(o, "code", err->code);
+	return o;
+}
+
+/* Jobs of which the caller has nothing are not his to hear of. */
+static void prune_all(const struct wanted *w, struct json_object *jobs, const uint32_t *numbers, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		struct json_object *report;
+		struct fm_error err;
+
+		if (store_retain(w->agent->conf.store_dir, numbers[i], &w->o, &report, &err) < 0) {
+			if (w->admin)
+				json_object_array_add(jobs, failed_job(numbers[i], &err));
+		} else if (w->admin || json_object_array_length(json_object_object_get(report, "snapshots"))) {
+			json_object_array_add(jobs, report);
+		} else {
+			json_object_put(report);
+		}
+	}
+}
+
+static void add_sums(struct json_object *result, struct json_object *jobs)
+{
+	int64_t removed = 0, freed = 0;
+
+	for (size_t i = 0; i < json_object_array_length(jobs); i++) {
+		struct json_object *job = json_object_array_get_idx(jobs, i);
+
+		removed += fm_json_int_or(job, "removed", 0);
+		freed += fm_json_int_or(job, "freed", 0);
+	}
+	fm_json_set_int(result, "removed", removed);
+	fm_json_set_int(result, "freed", freed);
+}
+
+static int prune(void *arg, struct json_object *result, struct task_blob *blob, struct fm_error *err)
+{
+	struct wanted *w = arg;
+	struct json_object *jobs = json_object_new_array(), *report;
+	FM_AUTO_FREE uint32_t *numbers = NULL;
+	size_t count;
+
+	(void)blob;
+	fm_json_set_bool(result, "dry_run", w->o.dry_run);
+	json_object_object_add(result, "jobs", jobs);
+	w->o.arg = w;
+	w->o.in_use = in_use;
+	w->o.key_file = w->agent->conf.key_file;
+	w->o.allowed = w->admin ? NULL : allowed;
+	if (w->job) {
+		if (store_retain(w->agent->conf.store_dir, w->job, &w->o, &report, err) < 0)
+			return -1;
+		json_object_array_add(jobs, report);
+	} else {
+		if (store_jobs(w->agent->conf.store_dir, &numbers, &count, err) < 0)
+			return -1;
+		prune_all(w, jobs, numbers, count);
+	}
+	add_sums(result, jobs);
+	return 0;
+}
+
+/* ---- a request ---------------------------------------------------------------------------- */
+
+static int take_rules(struct retain_options *o, struct json_object *body, struct fm_error *err)
+{
+	int64_t keep = 0;
+
+	if (json_object_object_get(body, "keep") && fm_json_int(body, "keep", 1, KEEP_MAX, &keep, err))
+		return -1;
+	if (json_object_object_get(body, "max_age_s") &&
+	    fm_json_int(body, "max_age_s", 1, AGE_MAX_S, &o->rules.max_age_s, err))
+		return -1;
+	o->rules.keep = (unsigned)keep;
+	o->given = o->rules.keep || o->rules.max_age_s;
+	return 0;
+}
+
+static struct retain_rules site_rules(const struct agent *agent)
+{
+	return (struct retain_rules){ .keep = agent->conf.keep, .max_age_s = (agent->conf.max_age_ms + 999) / 1000 };
+}
+
+static int take(struct wanted *w, struct json_object *body, struct fm_error *err)
+{
+	int64_t job = 0;
+
+	w->o.site = site_rules(w->agent);
+	if (!body)
+		return 0;
+	if (take_rules(&w->o, body, err) ||
+	    (json_object_object_get(body, "job") && fm_json_int(body, "job", 1, UINT32_MAX, &job, err)))
+		return -1;
+	w->job = (uint32_t)job;
+	w->o.dry_run = fm_json_bool_or(body, "dry_run", false);
+	w->o.damaged = fm_json_bool_or(body, "damaged", false);
+	w->o.ended = fm_json_bool_or(body, "ended", false);
+	if (!w->o.ended)
+		return 0;
+	if (!w->job)
+		return fm_fail(err, FM_USAGE, "which job has ended? Name it");
+	if (job_find(w->agent, w->job))
+		return fm_fail(err, FM_BUSY, "job %u has a VM on %s: it has not ended", w->job, w->agent->conf.node_name);
+	return 0;
+}
+
+static void on_answer(struct json_object *result, const struct task_blob *blob, const struct fm_error *error, void *arg)
+{
+	(void)blob;
+	if (error)
+		request_fail(arg, error);
+	else
+		request_reply(arg, 200, json_object_get(result));
+}
+
+void route_prune(struct request *req, const struct fm_snapshot_id *unused)
+{
+	struct wanted w = { .req = req, .agent = req->agent, .uid = req->uid, .admin = agent_is_admin(req->agent, req->uid) };
+	struct fm_error err;
+
+	(void)unused;
+	if (take(&w, req->body, &err) || !task_start(req->agent, prune, &w, on_answer, req, &err))
+		request_fail(req, &err);
+}
+
+/* ---- by ourselves --------------------------------------------------------------------------- */
+
+static void on_pruned(struct json_object *result, const struct task_blob *blob, const struct fm_error *error, void *arg)
+{
+	struct json_object *job;
+	const char *why;
+
+	(void)blob, (void)arg;
+	if (error) {
+		fm_warning("removing old snapshots: %s", error->text);
+		return;
+	}
+	job = json_object_array_get_idx(json_object_object_get(result, "jobs"), 0);
+	why = fm_json_string_or(job, "sweep_error", "");
+	fm_info("job=%lld removed %lld old snapshots, %lld bytes freed", (long long)fm_json_int_or(job, "job", 0),
+		(long long)fm_json_int_or(result, "removed", 0), (long long)fm_json_int_or(result, "freed", 0));
+	if (*why && fm_json_int_or(job, "sweep_code", 0) == FM_BUSY)
+		fm_info("job=%lld its pages are for the next time: %s", (long long)fm_json_int_or(job, "job", 0), why);
+	else if (*why)
+		fm_warning("job=%lld its pages cannot be swept: %s", (long long)fm_json_int_or(job, "job", 0), why);
+}
+
+void prune_after_snapshot(struct job *job)
+{
+	const struct retain_rules wish = { .keep = job->spec.keep, .max_age_s = job->spec.max_age_s };
+	struct wanted w = { .agent = job->agent, .job = job->spec.job, .admin = true };
+	struct fm_error err;
+
+	w.o.given = true;
+	w.o.rules = retain_stricter(wish, site_rules(job->agent));
+	w.o.sweep_only_if_removed = true;
+	if (!w.o.rules.keep && !w.o.rules.max_age_s)
+		return;
+	if (!task_start(job->agent, prune, &w, on_pruned, NULL, &err))
+		fm_warning("%s removing old snapshots: %s", job_tag(job), err.text);
+}
