@@ -7,7 +7,8 @@
  * are obeyed (grammar: hypervisor/sim.h; NAME is the member's domain, for the
  * lead too).  delay stops the whole agent, kill ends it, fail is a failed action
  * of that state; in the states that undo or end, which cannot fail, it is
- * only logged.
+ * only logged.  `lead.committed`, no state, delays or holds the process that has just written the
+ * manifest, before the agent knows of it.
  */
 #ifndef FM_CUT_INJECT_H
 #define FM_CUT_INJECT_H

@@ -26,6 +26,13 @@
 #define UNDO_MS 40000  /* a member's undoing, its worker killed and its guest resumed */
 #define STOP_ROUND_MS 10000
 
+/* A create that came while the one before was being made whole. */
+struct waiting {
+	snapshot_begun begun; /* NULL: none */
+	void *arg;
+	char *comment;
+};
+
 struct snapshot {
 	struct job *job;
 	struct agent *agent;
@@ -47,6 +54,7 @@ struct snapshot {
 	int64_t lease_ms; /* of the gates: GateMax, and more when a guest must be stopped to be copied */
 	uint64_t bytes;
 	bool begin_failed;
+	struct waiting waiting;
 };
 
 static void step(struct snapshot *s, enum lead_event event, enum cut_round round, unsigned rank);
@@ -99,6 +107,7 @@ static void snapshot_free(struct snapshot *s)
 		event_free(s->timer);
 	free(s->entries);
 	free(s->comment);
+	free(s->waiting.comment);
 	free(s);
 }
 
@@ -121,6 +130,8 @@ static void save_record(struct job *job)
 static void finish(struct snapshot *s)
 {
 	struct job *job = s->job;
+	struct waiting waiting = s->waiting;
+	FM_AUTO_FREE char *comment = fm_steal_ptr(&s->waiting.comment);
 	bool whole = s->lead.state == LEAD_WHOLE;
 
 	if (whole) {
@@ -139,6 +150,8 @@ static void finish(struct snapshot *s)
 	periodic_again(job);
 	if (whole)
 		prune_after_snapshot(job);
+	if (waiting.begun)
+		snapshot_create(job, comment, waiting.begun, waiting.arg);
 	job_drop_next(job);
 }
 
@@ -225,10 +238,12 @@ static int commit(void *arg, struct json_object *result, struct task_blob *blob,
 		.round_ms = s->round_ms, .create_ms = (double)(agent_now_ns() - s->started_ns) / 1e6,
 	};
 	FM_AUTO_JSON struct json_object *manifest = manifest_build(&facts, err);
+	struct fm_error ignored;
 
 	(void)blob;
 	if (!manifest || store_commit(s->agent->conf.store_dir, &s->id, manifest, err))
 		return -1;
+	cut_inject(s->job, "lead", "committed", &ignored);
 	fm_json_set_int(result, "bytes", (int64_t)facts.bytes);
 	return 0;
 }
@@ -451,11 +466,25 @@ static int may_begin(const struct job *job, struct fm_error *err)
 	return 0;
 }
 
+/*
+ * The manifest is in the store before the lead has noted it, so another node's agent may have said already that the
+ * snapshot is whole: who then asks for the next one is not to be told that there is one under way.
+ */
+static bool wait_for_end(struct snapshot *s, const char *comment, snapshot_begun begun, void *arg)
+{
+	if (!s || s->lead.state != LEAD_STORING || s->waiting.begun)
+		return false;
+	s->waiting = (struct waiting){ .begun = begun, .arg = arg, .comment = comment ? strdup(comment) : NULL };
+	return true;
+}
+
 void snapshot_create(struct job *job, const char *comment, snapshot_begun begun, void *arg)
 {
 	struct snapshot *s;
 	struct fm_error err;
 
+	if (wait_for_end(job->snapshot, comment, begun, arg))
+		return;
 	if (may_begin(job, &err)) {
 		begun(NULL, &err, arg);
 		return;

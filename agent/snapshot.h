@@ -13,7 +13,10 @@ struct snapshot;
 /* error NULL: it has begun and has this id. Called once; may be from within. */
 typedef void (*snapshot_begun)(const struct fm_snapshot_id *id, const struct fm_error *error, void *arg);
 
-/* FM_BUSY while there is one; the end is told by job->outcomes and the log. */
+/*
+ * FM_BUSY while there is one; but one that comes while the manifest is being written begins right after.
+ * The end is told by job->outcomes and the log.
+ */
 void snapshot_create(struct job *job, const char *comment, snapshot_begun begun, void *arg);
 /* The job ends or a guest has died: give up, unless it is being made whole already. */
 void snapshot_stop(struct job *job, const struct fm_error *error);

@@ -65,13 +65,15 @@ int sim_stream_read(struct sim_domain *d, int fd, struct fm_error *err);
  * there.  $FERMATA_SIM_INJECT and the file <rundir>/sim/inject hold entries,
  * separated by ';' or line ends:
  *
- *	[NAME/]SLOT=delay:MS | fail[:TEXT] | kill
+ *	[NAME/]SLOT=delay:MS | hold | fail[:TEXT] | kill
  *
  * SLOT: create restore release thaw destroy resume list watch save.begin save.armed
  * save.freeze (failing: a guest whose runner does not answer) save.suspend
  * save.suspended save.resume save.end, in the worker; lead.STATE, member.STATE and
  * guest.STAGE, in the agent (agent/cut_inject.h, guest.h).  kill: SIGKILL to this
- * process.  The first entry that matches counts.
+ * process.  hold: stand still until the entry is gone (or says something else, which then
+ * counts): what a test does meanwhile is done meanwhile on a slow machine, too.  The first
+ * entry that matches counts.
  */
 int sim_inject(struct hypervisor *hv, const char *name, const char *slot, struct fm_error *err);
 /* The same, for who has no driver open; dir: <rundir>/sim. */

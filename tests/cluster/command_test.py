@@ -4,7 +4,9 @@
 import hashlib
 import json
 import os
+import pty
 import re
+import select
 import subprocess
 import sys
 
@@ -19,14 +21,14 @@ NODES = [1, 2, 3]
 class Run:
     """One run of the command: code, out, err."""
 
-    def __init__(self, conf, *args, uid=USER, start_only=False):
+    def __init__(self, conf, *args, uid=USER, start_only=False, stderr=subprocess.PIPE):
         def become():
             os.setgroups([])
             os.setresgid(uid, uid, uid)
             os.setresuid(uid, uid, uid)
         self.args = args
         self.process = subprocess.Popen([FERMATA, *args], env={"FERMATA_CONF": conf, "LC_ALL": "C.UTF-8", "TZ": "UTC"},
-                                        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr,
                                         text=True, preexec_fn=become, cwd="/")
         if not start_only:
             self.end()
@@ -43,6 +45,35 @@ class Run:
     def json(self):
         self.exits(0)
         return json.loads(self.out)
+
+
+class OnTerminal(Run):
+    """One whose stderr is a terminal: it shows how far it has come."""
+
+    def __init__(self, conf, *args):
+        self.terminal, end = pty.openpty()
+        super().__init__(conf, *args, start_only=True, stderr=end)
+        os.close(end)
+        self.seen = ""
+
+    def read(self, until):
+        """What it writes there, up to a word, or to its end."""
+        while until is None or until not in self.seen:
+            ready, _, _ = select.select([self.terminal], [], [], 60)
+            assert ready, "it says no more than: " + self.seen
+            try:
+                data = os.read(self.terminal, 65536)
+            except OSError:  # EIO: it has ended
+                assert until is None, "it ended with: " + self.seen
+                break
+            self.seen += data.decode()
+
+    def end(self, timeout=90):
+        self.read(None)
+        super().end(timeout)
+        os.close(self.terminal)
+        self.err = self.seen.split("\r\033[K")[-1]  # without the progress
+        return self
 
 
 def login_host(c):
@@ -139,17 +170,19 @@ def failures():
         r = Run(conf, "show", "54.1").exits(0)
         assert "failed" in r.out and "the disk burns" in r.out, r.out
         c.all_run(54, NODES)
-        c.node(3).inject("save.armed=delay:4000")
+        c.node(3).inject("save.armed=hold")
         slow = Run(conf, "create", "54", start_only=True)
         wait_for("the snapshot", lambda: c.node(1).job(54).get("snapshot", {}).get("state") == "running")
         Run(conf, "create", "54").exits(8)
         r = Run(conf, "show", "54").exits(0)
         assert "54.2 running" in r.out, r.out
         r = Run(conf, "rm", "54.2").exits(8)
+        c.node(3).inject("")
         slow.end().exits(0)
-        c.node(3).inject("save.armed=delay:3000")
+        c.node(3).inject("save.armed=hold")
         r = Run(conf, "create", "54", "--timeout=1s").exits(7)
         assert "54.3" in r.err, r.err
+        c.node(3).inject("")
         assert c.ended("54.3", 1)["state"] == "whole"
         r = Run(conf, "create", "54", "--no-wait").exits(0)
         assert r.out == "54.4 begun\n", r.out
@@ -160,11 +193,11 @@ def failures():
 @test
 def lead_killed():
     """the lead's agent is killed while the command waits: it says so; after its restart the next one is whole"""
-    with Cluster(3, GateMax="1s") as c:
+    with Cluster(3) as c:
         c.put(55, NODES)
-        c.node(1).inject("save.armed=delay:60000")
-        r = Run(c.node(2).conf, "create", "55", start_only=True)
-        wait_for("round arm", lambda: c.node(1).job(55).get("snapshot", {}).get("round") == "arm")
+        c.node(1).inject("save.armed=hold")
+        r = OnTerminal(c.node(2).conf, "create", "55")
+        r.read("55.1: arm")  # it knows which one, and waits
         c.node(1).kill()
         c.node(1).inject("")
         c.node(1).start()

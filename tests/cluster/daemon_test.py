@@ -54,21 +54,24 @@ def periodic():
     with Cluster(2) as c:
         c.put(62, [1, 2], interval_s=1, keep=2)
 
-        def ids():
+        def whole():
             s = c.node(2).call("GET", "/v1/snapshots?job=62", uid=USER)["snapshots"]
-            return [x["snapshot"] for x in s if x["state"] == "whole"]
+            return [x for x in s if x["state"] == "whole"]
+
+        def ids():
+            return [x["snapshot"] for x in whole()]
         wait_for("the fourth and the second pruned", lambda: len(ids()) == 2 and int(ids()[-1][3:]) >= 4)
-        s = c.node(1).call("GET", "/v1/snapshots/" + ids()[-1])
+        s = whole()[-1]
         assert s["comment"] == "periodic", s
         c.node(2).inject("save.armed=fail:a bad day")
         wait_for("a failure", lambda: "a bad day" in c.node(1).job(62).get("last_error", ""))
-        assert len(ids()) == 2
+        wait_for("two to be left", lambda: len(ids()) == 2)
         c.node(2).inject("")
         last = ids()[-1]
         wait_for("the next", lambda: ids()[-1] != last)
         wait_for("no error", lambda: "last_error" not in c.node(2).job(62))
         c.delete(62, [1, 2])
-        assert len(ids()) == 2  # snapshots stay
+        assert len(ids()) >= 2  # snapshots stay; what has yet to be pruned, too
 
 
 @test
@@ -125,7 +128,7 @@ def munge(c, method, path, body=b""):
 
 
 def tcp(c, method, path, body=b"", credential=None):
-    h = http.client.HTTPConnection(c.address(1), c.port, timeout=10)
+    h = http.client.HTTPConnection(c.address(1), c.port, timeout=30)
     h.request(method, path, body or None, {"Authorization": "MUNGE " + credential} if credential else {})
     r = h.getresponse()
     data = json.loads(r.read())
@@ -167,7 +170,7 @@ def bad_requests():
         refused(2, n.call, "PUT", "/v1/jobs/7/member", c.spec(7, [1], memory_mib=-1))
         refused(3, n.call, "PUT", "/v1/jobs/7/member", c.spec(7, [1], image="absent"))
         refused(2, n.call, "POST", "/v1/jobs/7/attach", {"x": "y" * 70000}, USER)
-        h = http.client.HTTPConnection(c.address(1), c.port, timeout=10)
+        h = http.client.HTTPConnection(c.address(1), c.port, timeout=30)
         h.request("GET", "/v1/" + "x" * 40000)
         assert h.getresponse().status >= 400
         h.close()
@@ -179,7 +182,7 @@ def command_line():
     """--version, --help, --check-config, a bad configuration, a second agent"""
     with Cluster(1) as c:
         def run(*args):
-            return subprocess.run([os.environ["FERMATAD"], *args], capture_output=True, text=True, timeout=20)
+            return subprocess.run([os.environ["FERMATAD"], *args], capture_output=True, text=True, timeout=60)
         assert run("--version").stdout.startswith("fermatad ")
         assert "--check-config" in run("--help").stdout
         assert run("-f", c.node(1).conf, "--check-config").returncode == 0

@@ -21,30 +21,30 @@ def drained(s):
 @test
 def by_markers():
     """all markers are in: nobody waits for FlushBound, and it is told how long they took"""
-    with Network(3, rate=300, FlushBound="2s", GateMax="10s") as c:
+    with Network(3, rate=300, FlushBound="10s", GateMax="60s") as c:
         c.put(80, NODES)
         c.flows(80, NODES)
         for _ in range(3):
             s = c.snapshot(80, 2)
             assert s["drain"] == "markers" and drained(s) == ["markers"] * 3, s
-            assert 0 < s["marker_ms_max"] < 1000 and s["rounds_ms"]["drain"] < 1500, s
+            assert 0 < s["marker_ms_max"] <= s["rounds_ms"]["drain"] < 10000, s
             assert s["marker_ms_max"] == max(m["marker_ms"] for m in s["members"]), s
             assert not s["notes"], s
             c.conserved(s["snapshot"], 3)
             c.flows(80, NODES)
         c.put(81, [2])
         s = c.snapshot(81, 2)
-        assert s["drain"] == "markers" and s["rounds_ms"]["drain"] < 1000, "nobody to wait for: %s" % s
+        assert s["drain"] == "markers" and s["rounds_ms"]["drain"] < 10000, "nobody to wait for: %s" % s
 
 
 @test
 def slower_than_the_bound():
     """markers that take longer than FlushBound, but come before the held frames are taken: whole, with a note"""
-    with Network(3, rate=300, GateMax="5s") as c:
+    with Network(3, rate=300) as c:
         c.put(82, NODES)
         c.wires(1, delay={2: 150})
         c.flows(82, NODES)
-        c.node(2).inject("save.suspended=delay:500")
+        c.node(2).inject("save.suspended=delay:2500")
         s = c.snapshot(82, 1)
         assert s["drain"] == "markers" and s["marker_ms_max"] >= 100, s
         assert any("member 1" in n and "raise it" in n for n in s["notes"]), s
@@ -73,7 +73,7 @@ def too_late(c, job, slot, delay=900):
     c.wires(1, delay={2: delay})
     slot(c)
     why = c.fails(job, 1)
-    assert "member 1 (n2)" in why and "FlushBound (20 ms)" in why and "raise it" in why and "member 0" in why, why
+    assert "member 1 (n2)" in why and "FlushBound (200 ms)" in why and "raise it" in why and "member 0" in why, why
     c.all_run(job, NODES)
     assert c.files(job) == [], c.files(job)
     c.node(2).inject("")
@@ -88,9 +88,9 @@ def too_late(c, job, slot, delay=900):
 @test
 def after_the_export():
     """a marker that comes when the held frames have been taken: FlushBound was wrong, the snapshot is refused, the job unharmed"""
-    with Network(3, rate=300, GateMax="8s") as c:
-        too_late(c, 84, lambda c: c.node(2).inject("save.end=delay:1800"))  # it is still writing
-        too_late(c, 85, lambda c: c.node(3).inject("save.suspended=delay:1800"))  # it waits for another's cut
+    with Network(3, rate=300, FlushBound="200ms") as c:  # so that votes wait for 4 s
+        too_late(c, 84, lambda c: c.node(2).inject("save.end=delay:3000"))  # it is still writing
+        too_late(c, 85, lambda c: c.node(3).inject("save.suspended=delay:3000"))  # it waits for another's cut
         too_late(c, 90, lambda c: None, 700)  # all else is done: its vote has waited for it
 
 
@@ -103,7 +103,7 @@ def marker(c, frm, to, payload):
 @test
 def forged():
     """markers that nobody with the key has made are no markers, however they look"""
-    with Network(3, rate=300, FlushBound="300ms", GateMax="5s") as c:
+    with Network(3, rate=300, FlushBound="100ms") as c:
         c.put(86, NODES)
         c.wires(1, drop={2: "markers"})
         c.flows(86, NODES)

@@ -6,7 +6,7 @@ import sys
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from cluster import USER, Cluster, main, refused, test  # noqa: E402
+from cluster import USER, Cluster, main, refused, test, wait_for  # noqa: E402
 
 
 @test
@@ -35,10 +35,11 @@ def whole():
     """a snapshot is made, shown and listed; a second one at once is busy"""
     with Cluster(3) as c:
         c.put(8, [1, 2, 3])
-        c.node(2).inject("save.begin=delay:300")
+        c.node(2).inject("save.begin=hold")
         first = c.begin(8, 2, comment="by hand")
         assert first == "8.1"
         refused(8, c.begin, 8, 3)
+        c.node(2).inject("")
         s = c.ended(first, 3)
         assert s["state"] == "whole" and len(s["members"]) == 3, s
         assert [m["node"] for m in s["members"]] == ["n1", "n2", "n3"]
@@ -57,6 +58,22 @@ def whole():
         refused(3, c.node(1).call, "GET", "/v1/snapshots/8.1")
         assert c.node(3).call("POST", "/v1/snapshots/8.2/verify", {}, USER)["ok"] is True  # its pages were written for 8.1
         c.all_run(8, [1, 2, 3])
+
+
+@test
+def next_at_once():
+    """a node's agent may see the manifest before the lead has noted it: the next create waits for that, a third one is busy"""
+    with Cluster(3) as c:
+        c.put(9, [1, 2, 3])
+        c.node(1).inject("lead.committed=hold")
+        first = c.begin(9, 1)
+        wait_for("9.1 to be whole for n2", lambda: c.node(2).call("GET", "/v1/snapshots/" + first)["state"] == "whole")
+        asked = [c.pool.submit(c.begin, 9, node) for node in (2, 3)]
+        wait_for("one of two to be busy", lambda: any(a.done() for a in asked))
+        c.node(1).inject("")
+        got = [str(a.exception() or a.result()) for a in asked]
+        assert sorted(got) == ["409 job 9 is being snapshotted already (9.1)", "9.2"], got
+        assert c.ended("9.2", 2)["state"] == "whole"
 
 
 if __name__ == "__main__":

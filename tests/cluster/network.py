@@ -72,7 +72,7 @@ class Network(Cluster):
 
     def order(self, i, name, order):
         s = socket.socket(socket.AF_UNIX)
-        s.settimeout(10)
+        s.settimeout(60)
         s.connect(os.path.join(self.node(i).run, "sim", name + ".ctl"))
         with s, s.makefile("rw") as f:
             f.write(order + "\n")

@@ -34,7 +34,7 @@ def under_load():
 @test
 def slow_paths():
     """paths that take different times: what is under way at the cut is held where it arrives"""
-    with Network(3, rate=400, FlushBound="100ms") as c:
+    with Network(3, rate=400, FlushBound="5s") as c:
         c.put(71, NODES)
         c.wires(1, delay={2: 60, 3: 5})
         c.wires(3, delay={1: 30})
@@ -67,7 +67,7 @@ def restored():
 @test
 def late_member():
     """a member that suspends much later than the others: what they hold out does not reach it too early"""
-    with Network(3, rate=400, GateMax="5s") as c:
+    with Network(3, rate=400) as c:
         c.put(75, NODES)
         c.flows(75, NODES)
         c.node(2).inject("save.suspend=delay:150")
@@ -80,13 +80,13 @@ def late_frames(c, job):
     c.put(job, NODES)
     c.flows(job, NODES)
     c.wires(1, delay={2: 400}, drop={2: "markers"})
-    c.node(2).inject("save.suspended=delay:900")
+    c.node(2).inject("save.suspended=delay:2500")
 
 
 @test
 def late():
     """frames that come later than FlushBound are held, and so not lost"""
-    with Network(3, rate=400, GateMax="5s") as c:
+    with Network(3, rate=400) as c:
         late_frames(c, 77)
         assert c.conserved(c.snapshot(77, 1)["snapshot"], 3) > 0
         c.flows(77, NODES)
@@ -96,7 +96,7 @@ def late():
 def gate_that_does_not_hold():
     """the check finds a gate that holds nothing: out, or in"""
     for side in ("out", "in"):
-        with Network(3, rate=400, gate="leak=" + side, GateMax="5s") as c:
+        with Network(3, rate=400, gate="leak=" + side) as c:
             c.node(3).inject("save.suspend=delay:100")
             late_frames(c, 76)
             for _ in range(5):  # a slow machine may be late for the moment in which it shows

@@ -104,12 +104,13 @@ def held_together():
         c.put(38, [1, 2, 3])
         c.snapshot(38, 1)
         c.delete(38, [1, 2, 3])
-        c.node(2).inject("restore=delay:1500")
+        c.node(2).inject("restore=hold")
         puts = [c.pool.submit(c.put, 39, [1, 2, 3], restart_from="38")]
         wait_for("n1 held", lambda: state(c, 1, 39) == "held")
         wait_for("n3 held", lambda: state(c, 3, 39) == "held")
         assert c.node(1).state("fm-39-0") == "paused" and c.node(3).state("fm-39-2") == "paused"
         refused(8, c.begin, 39, 1)
+        c.node(2).inject("")
         puts[0].result()
         c.all_run(39, [1, 2, 3])
 
@@ -124,11 +125,11 @@ def state(c, i, job):
 @test
 def late():
     """a member that is late: the lead gives up and names it; an absent one, too"""
-    with Cluster(3, CreateTimeout="2s") as c:
+    with Cluster(3, CreateTimeout="5s") as c:
         c.put(40, [1, 2])
         c.snapshot(40, 1)
         c.delete(40, [1, 2])
-        c.node(3).inject("restore=delay:6000")
+        c.node(3).inject("restore=hold")
         r = c.put_each(41, [1, 3], restart_from="40")
         assert "member 1 (n3)" in r[0].text and r[0].code == 7, r[0]
         wait_for("the VM's end", lambda: c.node(1).domain("fm-41-0") is None)
@@ -210,12 +211,13 @@ def killed_while_restoring():
             c.snapshot(52, 1)
             c.delete(52, [1, 2])
             other = 3 - victim
-            c.node(other).inject("restore=delay:1500")
+            c.node(other).inject("restore=hold")
             puts = [c.pool.submit(c.node(i).call, "PUT", "/v1/jobs/53/member", c.spec(53, [1, 2], restart_from="52"))
                     for i in (1, 2)]
             wait_for("held", lambda: state(c, victim, 53) == "held")
             c.node(victim).kill()
             c.node(victim).start()
+            c.node(other).inject("")
             j = c.node(victim).job(53)
             assert j["state"] == "failed" and "restarted" in j["error"], j
             try:
@@ -276,7 +278,7 @@ def linked_together():
 @test
 def never_linked():
     """a member that never links: named, the group given up, nothing left"""
-    with Cluster(3, CreateTimeout="3s") as c:
+    with Cluster(3, CreateTimeout="6s") as c:
         saved_group(c, 62)
         c.node(3).inject("guest.link=fail")
         all_refuse(c, 63, [1, 2, 3], 7, "member 2 (n3)", "not linked to the network", restart_from="62")

@@ -9,7 +9,6 @@ import socket
 import struct
 import subprocess
 import sys
-import time
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -45,8 +44,8 @@ def whole():
             s = c.snapshot(1, 5)
             assert [m["rank"] for m in s["members"]] == list(range(7)), s
             assert s["arity"] == 2 and list(s["rounds_ms"]) == ROUNDS[:6], s
-            assert all(0 < ms < 5000 for ms in s["rounds_ms"].values()), s
-            assert 0 <= s["skew_ms"] < 1000, s
+            assert all(ms > 0 for ms in s["rounds_ms"].values()), s
+            assert 0 <= s["skew_ms"] <= sum(s["rounds_ms"].values()), s
         with open(c.node(2).log) as f:
             connected = [line for line in f if "connected" in line]
         assert len(connected) == 2, connected
@@ -64,19 +63,19 @@ def given_up(c, job, snapshot, member, nodes, word=""):
 @test
 def dead_inner():
     """an agent inside the tree dies: it is named, the members below it are undone all the same"""
-    with seven(GateMax="20s", RoundTimeout="60s") as c:
+    with seven(GateMax="60s", RoundTimeout="60s") as c:
         c.put(2, NODES)
         for victim, slot, round_ in ((2, "save.armed", "arm"), (3, "save.suspended", "cut")):
-            c.node(7).inject(slot + "=delay:1500")
-            c.node(4).inject(slot + "=delay:1500")
+            c.node(7).inject(slot + "=hold")
+            c.node(4).inject(slot + "=hold")
             snapshot = c.begin(2, 1)
             in_round(c, 2, round_)
             below = c.node(4 if victim == 2 else 7)
             wait_for("%s to be in it" % below.name, lambda: "snapshot=%s " % snapshot in below.tail(5))
             c.node(victim).kill()
-            given_up(c, 2, snapshot, victim - 1, [i for i in NODES if i != victim], "broke")
             c.node(7).inject("")
             c.node(4).inject("")
+            given_up(c, 2, snapshot, victim - 1, [i for i in NODES if i != victim], "broke")
             c.node(victim).start()
             assert c.snapshot(2, 1)["state"] == "whole"
             c.all_run(2, NODES)
@@ -109,11 +108,12 @@ def silent_inner():
     with seven() as c:
         c.put(4, NODES)
         c.snapshot(4, 1)
-        c.node(5).inject("save.begin=delay:700")
+        c.node(5).inject("save.begin=hold")
         snapshot = c.begin(4, 1)
         in_round(c, 4, "arm")
         wait_for("n4 armed", lambda: "snapshot=%s arming -> armed" % snapshot in c.node(4).tail(40))
         stop(c.node(2))
+        c.node(5).inject("")
         given_up(c, 4, snapshot, 1, [1, 3, 4, 5, 6, 7], "no answer")
         assert "member 1 is bypassed" in c.node(1).tail(60)
         go_on(c.node(2))
@@ -126,20 +126,19 @@ def silent_inner():
 @test
 def silent_leaf():
     """a silent leaf is named, not the branch it is on; in the freeze too, and nobody stays frozen for it"""
-    with seven() as c:
+    with seven(GateMax="3s") as c:
         c.put(5, NODES)
-        c.node(6).inject("save.begin=delay:500")
+        c.node(6).inject("save.begin=hold")
         snapshot = c.begin(5, 1)
         in_round(c, 5, "arm")
         stop(c.node(6))
+        c.node(6).inject("")
         given_up(c, 5, snapshot, 5, [1, 2, 3, 4, 5, 7], "no answer")
         go_on(c.node(6))
         undone(c, [6], snapshot)
-        c.node(6).inject("member.gated=delay:8000")
-        began = time.monotonic()
+        c.node(6).inject("member.gated=hold")
         why = c.ended(c.begin(5, 1), 1)["error"]
         assert why.startswith("member 5 (n6)"), why
-        assert time.monotonic() - began < 20
         c.node(6).inject("")
         c.all_run(5, NODES)
         wait_for("the slow one", lambda: c.ended(c.begin(5, 1), 1)["state"] == "whole")
@@ -148,22 +147,18 @@ def silent_leaf():
 @test
 def lead_dies():
     """the lead's agent dies: everybody aborts at once, not at the lease or a timeout"""
-    with seven(GateMax="60s", RoundTimeout="60s") as c:
+    with seven(GateMax="600s", RoundTimeout="600s") as c:
         c.put(6, NODES)
         for slot, state in (("lead.gate", "arm"), ("lead.drain", "gate"), ("lead.cut", "drain"), ("lead.release", "cut"),
                             ("lead.save", "release"), ("lead.store", "voted")):
             c.node(1).inject(slot + "=kill")
             snapshot = c.begin(6, 1)
-            c.node(1).process.wait(20)
-            died = time.monotonic()
+            c.node(1).process.wait(60)
             c.node(1).process = None
             if state != "voted":
                 undone(c, NODES[1:], snapshot)
-            for rank in range(1, 7):
+            for rank in range(1, 7):  # the lease and all timeouts are ten times as long as this waits
                 wait_for("rank %d" % rank, lambda: c.node(rank + 1).state("fm-6-%d" % rank) == "running")
-            took = time.monotonic() - died
-            print("# %s: all as before after %.2f s" % (slot, took))
-            assert took < 15, took  # a machine may be busy; the lease and all timeouts are at 60 s
             c.node(1).inject("")
             c.node(1).start()
             assert "restarted" in c.ended(snapshot, 1)["error"]
@@ -176,11 +171,11 @@ def crowd():
     """many connections that prove nothing keep no parent out; a silent one is closed in the end"""
     with Cluster(2) as c:
         c.put(9, [1, 2])
-        silent = [socket.create_connection((c.address(2), c.port + 1), 5) for _ in range(300)]
+        silent = [socket.create_connection((c.address(2), c.port + 1), 60) for _ in range(300)]
         assert c.snapshot(9, 1)["state"] == "whole"
-        silent[0].settimeout(5)
+        silent[0].settimeout(60)
         assert silent[0].recv(1) == b""
-        silent[-1].settimeout(30)
+        silent[-1].settimeout(60)
         assert silent[-1].recv(1) == b""
         assert c.snapshot(9, 1)["state"] == "whole"
         for s in silent:
@@ -219,8 +214,7 @@ class Peer:
     def __init__(self, c, node, job, n, to, members):
         self.c, self.job, self.n, self.to, self.members = c, job, n, to, members
         self.key, self.number = os.urandom(32), 0
-        self.sock = socket.create_connection((c.address(node), c.port + 1), 5)
-        self.sock.settimeout(5)
+        self.sock = socket.create_connection((c.address(node), c.port + 1), 60)
 
     def frame(self, kind, round_, body=b"", key=None, number=None):
         self.number += 1

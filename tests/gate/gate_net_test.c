@@ -25,11 +25,26 @@
 
 #include "gatebed.h"
 
-/* A hold of a second in the middle of a stream of three. */
+#define LEASE_MS 60000 /* of a hold that the test itself ends */
+
+/* Until so many frames are held in a direction. */
+static void held_wait(struct bed *bed, bool in, uint64_t frames)
+{
+	uint64_t until = now_ns() + 20000 * MS, held = 0;
+	struct gate_stats stats;
+
+	while (held < frames) {
+		CHECK(now_ns() < until, "only %lu frames of %lu held", (unsigned long)held, (unsigned long)frames);
+		loop_for(bed->base, 10);
+		gate_stats(bed->gate, &stats);
+		held = in ? stats.held_in_frames : stats.held_out_frames;
+	}
+}
+
+/* A hold of a second in the middle of a stream. */
 static void udp_through_a_hold(char from, char to, bool in)
 {
 	struct bed bed;
-	struct gate_stats stats;
 	struct udp_stream s;
 	struct udp_result r;
 	struct fm_error err;
@@ -37,17 +52,17 @@ static void udp_through_a_hold(char from, char to, bool in)
 	bed_guests();
 	bed_up(&bed, "va");
 	bed_sh("tc qdisc show dev va | grep -q '^qdisc pfifo .* root .* limit 4096p'");
-	udp_start(&s, from, to, 6000, 2000, 1000);
+	udp_start(&s, from, to, ENDLESS, 2000, 1000);
 	loop_for(bed.base, 700);
-	bed_hold(bed.gate, in, 5000);
+	bed_hold(bed.gate, in, LEASE_MS);
 	loop_for(bed.base, 1000);
+	held_wait(&bed, in, 1500);
 	CHECK(gate_drain(bed.gate, &err) == 0, "%s", err.text);
 	CHECK(!gate_expired(bed.gate), "expired");
-	gate_stats(bed.gate, &stats);
-	CHECK((in ? stats.held_in_frames : stats.held_out_frames) > 1500, "only %lu, %lu frames held",
-	      (unsigned long)stats.held_out_frames, (unsigned long)stats.held_in_frames);
 	bed_release(&bed);
 	CHECK(!gate_expired(bed.gate), "expired");
+	loop_for(bed.base, 300);
+	udp_stop(&s);
 	udp_finish(&s, &r);
 	CHECK(r.lost == 0 && r.duplicated == 0, "lost %u, doubled %u", r.lost, r.duplicated);
 	CHECK(r.reordered == 0, "reordered %u", r.reordered);
@@ -74,13 +89,14 @@ static void fast_stream_keeps_order(void)
 
 	bed_guests();
 	bed_up(&bed, "va");
-	udp_start(&s, 'a', 'b', 40000, 10000, 60);
+	udp_start(&s, 'a', 'b', ENDLESS, 10000, 60);
 	for (int i = 0; i < 20; i++) {
 		loop_for(bed.base, 30);
-		bed_hold(bed.gate, i & 1, 5000);
+		bed_hold(bed.gate, i & 1, LEASE_MS);
 		loop_for(bed.base, 20);
 		bed_release(&bed);
 	}
+	udp_stop(&s);
 	udp_finish(&s, &r);
 	CHECK(r.lost == 0 && r.duplicated == 0 && r.reordered == 0, "lost %u, doubled %u, reordered %u", r.lost,
 	      r.duplicated, r.reordered);
@@ -100,15 +116,15 @@ static void udp_group_cut(void)
 	bed_guests();
 	bed_up(&bed, "va");
 	other = gate_on(bed.system, "vb");
-	udp_start(&s[0], 'a', 'b', 8000, 2000, 1000);
-	udp_start(&s[1], 'b', 'a', 8000, 2000, 1000);
+	udp_start(&s[0], 'a', 'b', ENDLESS, 2000, 1000);
+	udp_start(&s[1], 'b', 'a', ENDLESS, 2000, 1000);
 	for (int cut = 0; cut < 3; cut++) {
 		loop_for(bed.base, 400);
-		bed_hold(bed.gate, false, 5000);
-		bed_hold(other, false, 5000);
+		bed_hold(bed.gate, false, LEASE_MS);
+		bed_hold(other, false, LEASE_MS);
 		loop_for(bed.base, 20);
-		bed_hold(bed.gate, true, 5000);
-		bed_hold(other, true, 5000);
+		bed_hold(bed.gate, true, LEASE_MS);
+		bed_hold(other, true, LEASE_MS);
 		loop_for(bed.base, 300);
 		done = false;
 		CHECK(gate_release(other, bed_flag, &done, &err) == 0, "%s", err.text);
@@ -116,6 +132,7 @@ static void udp_group_cut(void)
 		loop_until(bed.base, &done);
 	}
 	for (int i = 0; i < 2; i++) {
+		udp_stop(&s[i]);
 		udp_finish(&s[i], &r);
 		CHECK(r.lost == 0 && r.duplicated == 0 && r.reordered == 0, "lost %u, doubled %u, reordered %u", r.lost,
 		      r.duplicated, r.reordered);
@@ -134,71 +151,87 @@ static void tcp_bulk(void)
 	bed_up(&bed, "va");
 	tcp_start(&s, 'a', 'b', 3000);
 	loop_for(bed.base, 500);
-	bed_hold(bed.gate, false, 5000);
+	bed_hold(bed.gate, false, LEASE_MS);
 	loop_for(bed.base, 1000);
+	held_wait(&bed, false, 1);
 	CHECK(gate_drain(bed.gate, &err) == 0, "%s", err.text);
 	gate_stats(bed.gate, &stats);
-	CHECK(stats.held_out_frames > 0, "nothing held");
 	/* large frames stay whole: the capture device takes what is not segmented yet */
 	CHECK(stats.held_out_bytes > 1600 * stats.held_out_frames, "%lu frames of %lu bytes: segmented",
 	      (unsigned long)stats.held_out_frames, (unsigned long)stats.held_out_bytes);
 	bed_release(&bed);
 	loop_for(bed.base, 300);
-	bed_hold(bed.gate, true, 5000);
+	bed_hold(bed.gate, true, LEASE_MS);
 	loop_for(bed.base, 300);
 	bed_release(&bed);
 	CHECK(tcp_finish(&s) > 10 << 20, "hardly anything went through");
 	bed_down(&bed);
 }
 
-/* A child that holds the gate; it says so on the pipe, then does as told. */
-static pid_t holder_start(unsigned lease_ms, bool loop)
-{
-	int fds[2];
-	char c;
+/* A child that holds the gate when it is told to; it says so, then does as told. */
+struct holder {
 	pid_t pid;
+	int from, to;
+};
 
-	CHECK(pipe2(fds, O_CLOEXEC) == 0, "pipe");
+static void holder_start(struct holder *h, unsigned lease_ms, bool loop)
+{
+	int up[2], down[2];
+	char c;
+
+	CHECK(pipe2(up, O_CLOEXEC) == 0 && pipe2(down, O_CLOEXEC) == 0, "pipe");
 	fflush(NULL);
-	pid = fork();
-	if (pid == 0) {
+	h->pid = fork();
+	if (h->pid == 0) {
 		struct bed bed;
 
 		bed_up(&bed, "va");
+		CHECK(write(up[1], "u", 1) == 1 && read(down[0], &c, 1) == 1, "pipe");
 		bed_hold(bed.gate, false, lease_ms);
-		CHECK(write(fds[1], "h", 1) == 1, "pipe");
+		CHECK(write(up[1], "h", 1) == 1, "pipe");
 		if (!loop)
 			raise(SIGSTOP);
-		loop_for(bed.base, 20000);
+		loop_for(bed.base, 60000);
 		_exit(0);
 	}
-	CHECK(read(fds[0], &c, 1) == 1, "the holder failed");
-	close(fds[0]);
-	close(fds[1]);
-	return pid;
+	close(up[1]);
+	close(down[0]);
+	h->from = up[0];
+	h->to = down[1];
+	CHECK(read(h->from, &c, 1) == 1, "the holder failed");
+}
+
+static void holder_hold(struct holder *h)
+{
+	char c;
+
+	CHECK(write(h->to, "h", 1) == 1 && read(h->from, &c, 1) == 1, "the holder failed");
+	close(h->to);
+	close(h->from);
 }
 
 /* The agent hangs: the kernel alone lets the frames pass when the lease is over. */
 static void kernel_ends_the_lease(void)
 {
+	struct holder holder;
 	struct udp_stream s;
 	struct udp_result r;
-	pid_t holder;
 	int status;
 
 	bed_guests();
-	holder = holder_start(1000, false);
-	CHECK(waitpid(holder, &status, WUNTRACED) == holder && WIFSTOPPED(status), "the holder does not hang");
-	udp_start(&s, 'a', 'b', 5000, 2000, 100); /* 2.5 s, of which at most 1 s held */
+	holder_start(&holder, 1000, false);
+	udp_start(&s, 'a', 'b', 6000, 2000, 100); /* 3 s, of which at most 1 s held */
+	holder_hold(&holder);
+	CHECK(waitpid(holder.pid, &status, WUNTRACED) == holder.pid && WIFSTOPPED(status), "the holder does not hang");
 	CHECK(waitpid(s.sender, &status, 0) == s.sender && status == 0, "sender");
 	s.sender = 0;
-	kill(holder, SIGCONT); /* now it releases what it had, late but not lost */
+	kill(holder.pid, SIGCONT); /* now it releases what it had, late but not lost */
 	udp_finish(&s, &r);
 	CHECK(r.lost == 0 && r.duplicated == 0, "lost %u, doubled %u", r.lost, r.duplicated);
 	CHECK(r.reordered > 100 && r.reordered <= 2001, "%u datagrams came late: nothing was held, or past the lease",
 	      r.reordered);
-	kill(holder, SIGKILL);
-	waitpid(holder, &status, 0);
+	kill(holder.pid, SIGKILL);
+	waitpid(holder.pid, &status, 0);
 }
 
 /* The agent is killed: its capture devices die with it, and frames pass at once, long before the lease ends. */
@@ -208,23 +241,23 @@ static void dead_agent_opens_at_once(void)
 	struct udp_stream s;
 	struct udp_result r;
 	struct fm_error err;
-	pid_t holder;
-	uint64_t start;
-	unsigned most;
+	struct holder holder;
 	int status;
 
 	bed_guests();
-	holder = holder_start(15000, true);
-	start = now_ns();
-	udp_start(&s, 'a', 'b', 3000, 2000, 100);
-	usleep(500000);
-	kill(holder, SIGKILL);
-	CHECK(waitpid(holder, &status, 0) == holder, "waitpid");
-	most = (unsigned)((now_ns() - start) / 500000) + 20; /* 2000/s */
+	holder_start(&holder, LEASE_MS, true);
+	holder_hold(&holder);
+	udp_receive_start(&s, 'b', 1500);
+	s.shared->ended = false;
+	udp_send_part('a', 'b', 0, 1000, 100); /* these die with it */
+	kill(holder.pid, SIGKILL);
+	CHECK(waitpid(holder.pid, &status, 0) == holder.pid, "waitpid");
+	udp_send_part('a', 'b', 1000, 500, 100); /* and these do not wait for the lease */
+	s.shared->ended = true;
 	udp_finish(&s, &r);
 	CHECK(r.duplicated == 0 && r.reordered == 0, "doubled %u, reordered %u", r.duplicated, r.reordered);
-	CHECK(r.lost > 100 && r.lost <= most && most < 3000, "lost %u, of at most %u that the dead agent held", r.lost,
-	      most);
+	CHECK(r.lost == 1000 && r.received == 500, "lost %u of the 1000 that the dead agent held, received %u of the 500 after",
+	      r.lost, r.received);
 
 	/* the next agent finds the pinned maps, with the entry in them, and starts clean */
 	bed_sh("test -e /sys/fs/bpf/fermata/gate_conf");
@@ -236,7 +269,7 @@ static void dead_agent_opens_at_once(void)
 	bed.gate = gate_on(bed.system, "va");
 	udp_start(&s, 'a', 'b', 2000, 2000, 100);
 	loop_for(bed.base, 300);
-	bed_hold(bed.gate, false, 5000);
+	bed_hold(bed.gate, false, LEASE_MS);
 	loop_for(bed.base, 300);
 	bed_release(&bed);
 	udp_finish(&s, &r);
@@ -254,11 +287,12 @@ static void second_agent_is_told(void)
 	struct fm_error err;
 	struct udp_stream s;
 	struct udp_result r;
-	pid_t holder;
+	struct holder holder;
 	int status;
 
 	bed_guests();
-	holder = holder_start(15000, true);
+	holder_start(&holder, LEASE_MS, true);
+	holder_hold(&holder);
 	system = bed_system(base);
 	CHECK(gate_system_recover(system, &err) < 0 && err.code == FM_BUSY, "recover: not refused");
 	CHECK(strstr(err.text, "another agent"), "%s", err.text);
@@ -268,13 +302,13 @@ static void second_agent_is_told(void)
 	udp_start(&s, 'a', 'b', 200, 2000, 100);
 	CHECK(waitpid(s.sender, &status, 0) == s.sender && status == 0, "sender");
 	s.sender = 0;
-	kill(holder, SIGKILL);
-	waitpid(holder, NULL, 0);
+	kill(holder.pid, SIGKILL);
+	waitpid(holder.pid, NULL, 0);
 	udp_finish(&s, &r);
 	CHECK(r.received == 0, "%u datagrams passed the running agent's gate", r.received);
 }
 
-static const char held_path[] = "/tmp/gate_net_test.held";
+static char held_path[] = "/tmp/gate_net_test.XXXXXX";
 
 /* One host holds what two guests sent each other; runs in a bed of its own. */
 static void export_host(void)
@@ -291,7 +325,7 @@ static void export_host(void)
 	bed_enter();
 	bed_guests();
 	bed_up(&bed, "va");
-	bed_hold(bed.gate, true, 10000);
+	bed_hold(bed.gate, true, LEASE_MS);
 	udp_start(&s[0], 'a', 'b', 700, 5000, 1200);
 	udp_start(&s[1], 'b', 'a', 500, 5000, 60);
 	for (int i = 0; i < 2; i++)
@@ -321,6 +355,9 @@ static void frames_move_to_another_host(void)
 	int status;
 	pid_t host;
 
+	size = (size_t)mkstemp(held_path);
+	CHECK((int)size >= 0, "%s: %s", held_path, strerror(errno));
+	close((int)size);
 	fflush(NULL);
 	host = fork();
 	if (host == 0)
@@ -354,7 +391,6 @@ static void one_copy_on_the_bridge(void)
 {
 	struct bed bed;
 	struct gate *other;
-	struct gate_stats stats;
 	struct udp_stream s;
 	struct udp_result r;
 	struct fm_error err;
@@ -364,8 +400,8 @@ static void one_copy_on_the_bridge(void)
 	bed_guests();
 	bed_up(&bed, "va");
 	other = gate_on(bed.system, "vb");
-	bed_hold(bed.gate, true, 10000);
-	bed_hold(other, true, 10000);
+	bed_hold(bed.gate, true, LEASE_MS);
+	bed_hold(other, true, LEASE_MS);
 	udp_start(&s, 'a', 'b', 300, 2000, 100);
 	CHECK(waitpid(s.sender, &status, 0) == s.sender && status == 0, "sender");
 	s.sender = 0;
@@ -373,9 +409,7 @@ static void one_copy_on_the_bridge(void)
 	/* a's gate gives back while b's is still held in: they wait there, once */
 	bed_release(&bed);
 	CHECK(gate_drain(other, &err) == 0, "%s", err.text);
-	gate_stats(other, &stats);
-	CHECK(stats.held_in_frames >= 300 && stats.held_in_frames < 320, "b holds %lu frames of 300",
-	      (unsigned long)stats.held_in_frames);
+	CHECK(held_of_a(other, GATE_IN) == 300, "b holds %lu frames of 300", (unsigned long)held_of_a(other, GATE_IN));
 	CHECK(gate_release(other, bed_flag, &done, &err) == 0, "%s", err.text);
 	loop_until(bed.base, &done);
 	udp_finish(&s, &r);
@@ -416,7 +450,7 @@ static void paused_guest_gets_all_later(void)
 	bed_sh("bridge fdb add 02:00:00:00:00:09 dev vl master static");
 	while (read(fd, buf, sizeof(buf)) > 0)
 		; /* what the bridge said when the port came up */
-	bed_hold(bed.gate, true, 10000);
+	bed_hold(bed.gate, true, LEASE_MS);
 	CHECK(waitpid(udp_send_start('b', 'i', 400, 4000, 100), &status, 0) > 0 && status == 0, "sender");
 	CHECK(gate_drain(bed.gate, &err) == 0, "%s", err.text);
 	gate_stats(bed.gate, &stats);
@@ -450,6 +484,7 @@ static void slow_guest_is_not_flooded(void)
 	unsigned next = 0, number;
 	char buf[2000];
 	int fd, status;
+	uint64_t until;
 
 	bed_guests();
 	fd = lazy_guest();
@@ -459,11 +494,16 @@ static void slow_guest_is_not_flooded(void)
 	bed_sh("bridge fdb add 02:00:00:00:00:09 dev vl master static");
 	while (read(fd, buf, sizeof(buf)) > 0)
 		;
-	bed_hold(bed.gate, true, 10000);
+	bed_hold(bed.gate, true, LEASE_MS);
 	CHECK(waitpid(udp_send_start('b', 'i', 700, 4000, 1400), &status, 0) > 0 && status == 0, "sender");
 	CHECK(gate_drain(bed.gate, &err) == 0, "%s", err.text);
 	CHECK(gate_release(bed.gate, bed_flag, &done, &err) == 0, "%s", err.text);
-	loop_for(bed.base, 500);
+	until = now_ns() + 20000 * MS;
+	do {
+		loop_for(bed.base, 10);
+		gate_stats(bed.gate, &stats);
+	} while (stats.reinjected < 100 && now_ns() < until);
+	loop_for(bed.base, 500); /* for more than there may be */
 	gate_stats(bed.gate, &stats);
 	/* a few of what kernels chatter are among them */
 	CHECK(!done && stats.reinjected >= 100 && stats.reinjected <= (256 << 10) / 1442 + 20, "%lu of 700 on their way",
@@ -490,21 +530,20 @@ static void vif_goes_away(void)
 	struct bed bed;
 	struct udp_stream s;
 	struct fm_error err;
-	uint64_t start;
 	bool done = false;
 
 	bed_guests();
 	bed_up(&bed, "va");
-	bed_hold(bed.gate, true, 10000);
+	bed_hold(bed.gate, true, LEASE_MS);
 	udp_start(&s, 'a', 'b', 200, 5000, 100);
-	loop_for(bed.base, 200);
+	held_wait(&bed, false, 200);
 	bed_sh("ip link del va");
 	CHECK(!gate_link_ready(bed.gate), "a link that is gone is ready");
-	start = now_ns();
 	CHECK(gate_release(bed.gate, bed_flag, &done, &err) == 0, "%s", err.text);
-	loop_until(bed.base, &done);
-	CHECK(now_ns() - start < 4000 * MS, "the release waited %.3f s for a device that is gone",
-	      (double)(now_ns() - start) / 1e9);
+	/* to wait for a device would take hundreds of looks at it */
+	for (int looks = 0; looks < 100 && !done; looks++)
+		CHECK(event_base_loop(bed.base, EVLOOP_ONCE) == 0, "nothing to wait for, and the release is not done");
+	CHECK(done, "the release waits for a device that is gone");
 	gate_destroy(bed.gate);
 	bed_down(&bed);
 	kill(s.sender, SIGKILL);
@@ -541,10 +580,11 @@ static int run(unsigned i)
 	int status;
 	pid_t pid;
 
+	bed_why()[0] = '\0';
 	fflush(NULL);
 	pid = fork();
 	if (pid == 0) {
-		alarm(90);
+		alarm(240);
 		setvbuf(stdout, NULL, _IOLBF, 0);
 		bed_enter();
 		tests[i].run();
@@ -558,7 +598,7 @@ static int run(unsigned i)
 int main(int argc, char **argv)
 {
 	unsigned failed = 0, skipped = 0, n = sizeof(tests) / sizeof(tests[0]);
-	char names[1000] = ""; /* of those that failed, again at the end: only that may be all one sees */
+	char names[4000] = ""; /* of those that failed, and why, again at the end: only that may be all one sees */
 
 	for (unsigned i = 0; i < n; i++) {
 		bool wanted = argc < 2;
@@ -574,11 +614,11 @@ int main(int argc, char **argv)
 		if (r != 0 && r != EXIT_SKIP) {
 			size_t have = strlen(names);
 
-			snprintf(names + have, sizeof(names) - have, " %s", tests[i].name);
+			snprintf(names + have, sizeof(names) - have, "FAILED %s: %s\n", tests[i].name, bed_why());
 			failed++;
 		}
 		skipped += r == EXIT_SKIP;
 	}
-	printf("%u failed,%s%s %u skipped\n", failed, names, failed ? "," : "", skipped);
+	printf("%s%u failed, %u skipped\n", names, failed, skipped);
 	return failed ? 1 : skipped ? EXIT_SKIP : 0;
 }

@@ -4,8 +4,10 @@
 
 #include "gatebed.h"
 
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 struct gate_system *bed_system(struct event_base *base)
@@ -81,4 +83,15 @@ void bed_release(struct bed *bed)
 	gate_stats(bed->gate, &stats);
 	CHECK(stats.held_out_frames + stats.held_in_frames == 0, "frames still held after the release");
 	CHECK(stats.dropped == 0, "%lu frames dropped", (unsigned long)stats.dropped);
+}
+
+uint64_t held_of_a(const struct gate *gate, enum gate_dir dir)
+{
+	static const uint8_t mac_a[6] = { 2, 0, 0, 0, 0, 0x0a };
+	uint64_t n = 0;
+
+	for (const struct gate_frame *f = gate->side[dir].queue.head; f; f = f->next)
+		n += memcmp(f->data + 6, mac_a, sizeof(mac_a)) == 0 &&
+		     ((f->data[12] == 8 && f->data[23] == IPPROTO_UDP) || f->data[12] == 0x88);
+	return n;
 }

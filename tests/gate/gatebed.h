@@ -3,6 +3,7 @@
 #ifndef FM_TESTS_GATE_GATEBED_H
 #define FM_TESTS_GATE_GATEBED_H
 
+#include "agent/gate/driver.h"
 #include "netbed.h"
 
 #define MS 1000000ull
@@ -25,6 +26,8 @@ void bed_hold(struct gate *gate, bool in, unsigned ms);
 void bed_flag(void *arg); /* *(bool *)arg = true: for gate_release() */
 /* Until done; nothing may be held or dropped then. */
 void bed_release(struct bed *bed);
+/* Held of what a test had guest a send: UDP, and the markers' type. Kernels chatter besides (IGMP, router solicitations). */
+uint64_t held_of_a(const struct gate *gate, enum gate_dir dir);
 
 /* marker_tests.c */
 void marker_comes_last(void);

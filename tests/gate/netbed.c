@@ -11,10 +11,12 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -23,6 +25,16 @@
 
 #define PORT 9000
 #define UDP_MAX 60000
+#define WHY_SIZE 512
+/*
+ * How far a sender runs ahead of its receiver, held frames included: what waits for a processor on a busy machine fits
+ * into every queue on the way (a vif's has 4096 places), so that what is lost, the gate has lost.
+ */
+#define WINDOW 3000
+#define LIMIT_NS (20 * 1000000000ull) /* for what must happen: a busy machine's */
+#define SILENCE_MS 3000                /* of a stream that is over: what is not there by now is lost */
+#define LOOK_MS 200
+#define BEHIND_NS (10 * 1000000ull)
 
 uint64_t now_ns(void)
 {
@@ -32,15 +44,25 @@ uint64_t now_ns(void)
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
+char *bed_why(void)
+{
+	static char *why;
+
+	if (!why)
+		why = mmap(NULL, WHY_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (why == MAP_FAILED)
+		abort();
+	return why;
+}
+
 void die(const char *fmt, ...)
 {
 	va_list ap;
 
-	fputs("FAILED: ", stderr);
 	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
+	vsnprintf(bed_why(), WHY_SIZE, fmt, ap);
 	va_end(ap);
-	fputc('\n', stderr);
+	fprintf(stderr, "FAILED: %s\n", bed_why());
 	_exit(1);
 }
 
@@ -123,7 +145,7 @@ void bed_guests(void)
 
 void bed_link_wait(struct gate *gate)
 {
-	uint64_t until = now_ns() + 5000000000u;
+	uint64_t until = now_ns() + LIMIT_NS;
 
 	while (!gate_link_ready(gate)) {
 		CHECK(now_ns() < until, "the link does not come up");
@@ -152,7 +174,7 @@ static pid_t guest_fork(char guest)
 	CHECK(pid >= 0, "fork: %s", strerror(errno));
 	if (pid > 0)
 		return pid;
-	alarm(60);
+	alarm(240);
 	guest_enter(guest);
 	return 0;
 }
@@ -184,15 +206,24 @@ static void recv_timeout(int fd, unsigned ms)
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
 }
 
-static void udp_count(int fd, unsigned count, struct udp_result *r)
+/* Until all has come, and no double after it; or nothing for long, when nobody sends any more. */
+static void udp_count(int fd, unsigned count, struct udp_result *r, struct udp_shared *shared)
 {
 	static unsigned char buf[UDP_MAX];
 	unsigned char *have = calloc(count, 1);
 	unsigned number, highest = 0;
 	uint64_t last = 0, now;
+	unsigned silent = 0;
 
-	recv_timeout(fd, 3000);
-	while (recv(fd, buf, sizeof(buf), 0) >= (ssize_t)sizeof(number)) {
+	recv_timeout(fd, LOOK_MS);
+	while (silent < SILENCE_MS) {
+		if (recv(fd, buf, sizeof(buf), 0) < (ssize_t)sizeof(number)) {
+			silent = shared->ended ? silent + LOOK_MS : 0;
+			if (shared->ended && r->received >= shared->sent)
+				break;
+			continue;
+		}
+		silent = 0;
 		memcpy(&number, buf, sizeof(number));
 		CHECK(number < count, "datagram %u of %u", number, count);
 		now = now_ns();
@@ -206,14 +237,13 @@ static void udp_count(int fd, unsigned count, struct udp_result *r)
 		if (!have[number])
 			r->received++;
 		have[number] = 1;
+		shared->received = r->received;
 		if (number > highest)
 			highest = number;
-		if (r->received == count)
-			recv_timeout(fd, 200); /* for late doubles */
 	}
 	free(have);
-	r->sent = count;
-	r->lost = count - r->received;
+	r->sent = shared->sent;
+	r->lost = r->sent - r->received;
 }
 
 void udp_receive_start(struct udp_stream *s, char at, unsigned count)
@@ -224,6 +254,10 @@ void udp_receive_start(struct udp_stream *s, char at, unsigned count)
 	char c;
 
 	s->sender = 0;
+	s->shared = mmap(NULL, sizeof(*s->shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	CHECK(s->shared != MAP_FAILED, "mmap: %s", strerror(errno));
+	s->shared->sent = count;
+	s->shared->ended = true;
 	CHECK(pipe2(fds, O_CLOEXEC) == 0 && pipe2(ready, O_CLOEXEC) == 0, "pipe");
 	s->receiver = guest_fork(at);
 	if (s->receiver == 0) {
@@ -231,7 +265,7 @@ void udp_receive_start(struct udp_stream *s, char at, unsigned count)
 		setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size));
 		CHECK(bind(fd, (struct sockaddr *)&in, sizeof(in)) == 0, "bind: %s", strerror(errno));
 		close(ready[1]);
-		udp_count(fd, count, &result);
+		udp_count(fd, count, &result, s->shared);
 		CHECK(write(fds[1], &result, sizeof(result)) == sizeof(result), "pipe");
 		_exit(0);
 	}
@@ -243,45 +277,6 @@ void udp_receive_start(struct udp_stream *s, char at, unsigned count)
 	s->result_fd = fds[0];
 }
 
-static void udp_send(char to, unsigned count, unsigned rate, unsigned size)
-{
-	struct sockaddr_in in = guest_addr(to);
-	static unsigned char buf[UDP_MAX];
-	int fd = socket(AF_INET, SOCK_DGRAM, 0);
-	uint64_t start = now_ns(), due, now;
-
-	stay_on_this_processor();
-	for (unsigned i = 0; i < count; i++) {
-		if (rate > 0) {
-			due = start + i * (1000000000ull / rate);
-			now = now_ns();
-			if (due > now)
-				usleep((useconds_t)((due - now) / 1000));
-		}
-		memcpy(buf, &i, sizeof(i));
-		CHECK(sendto(fd, buf, size, 0, (struct sockaddr *)&in, sizeof(in)) == (ssize_t)size, "sendto %u: %s",
-		      i, strerror(errno));
-	}
-	close(fd);
-}
-
-pid_t udp_send_start(char from, char to, unsigned count, unsigned rate, unsigned size)
-{
-	pid_t pid = guest_fork(from);
-
-	if (pid == 0) {
-		udp_send(to, count, rate, size);
-		_exit(0);
-	}
-	return pid;
-}
-
-void udp_start(struct udp_stream *s, char from, char to, unsigned count, unsigned rate, unsigned size)
-{
-	udp_receive_start(s, to, count);
-	s->sender = udp_send_start(from, to, count, rate, size);
-}
-
 static void child_wait(pid_t pid)
 {
 	int status;
@@ -290,12 +285,85 @@ static void child_wait(pid_t pid)
 		CHECK(waitpid(pid, &status, 0) == pid && status == 0, "a sender or receiver failed");
 }
 
+/* shared: NULL: nobody counts, no window. */
+static void udp_send(char to, unsigned first, unsigned count, unsigned rate, unsigned size, struct udp_shared *shared)
+{
+	struct sockaddr_in in = guest_addr(to);
+	static unsigned char buf[UDP_MAX];
+	int fd = socket(AF_INET, SOCK_DGRAM, 0);
+	uint64_t start = now_ns(), due, now;
+
+	stay_on_this_processor();
+	for (unsigned n = 0, i = first; n < count; n++, i++) {
+		if (rate > 0) {
+			due = start + n * (1000000000ull / rate);
+			now = now_ns();
+			if (due > now)
+				usleep((useconds_t)((due - now) / 1000));
+			else if (now - due > BEHIND_NS) /* not made up for: a gate that opens has to catch up with us */
+				start += now - due;
+		}
+		while (shared && !shared->stop && n >= shared->received + WINDOW)
+			usleep(1000);
+		if (shared && shared->stop) {
+			shared->sent = n;
+			break;
+		}
+		memcpy(buf, &i, sizeof(i));
+		CHECK(sendto(fd, buf, size, 0, (struct sockaddr *)&in, sizeof(in)) == (ssize_t)size, "sendto %u: %s",
+		      i, strerror(errno));
+	}
+	close(fd);
+	if (shared)
+		shared->ended = true;
+}
+
+static pid_t sender_start(char from, char to, unsigned count, unsigned rate, unsigned size, struct udp_shared *shared)
+{
+	pid_t pid = guest_fork(from);
+
+	if (pid == 0) {
+		udp_send(to, 0, count, rate, size, shared);
+		_exit(0);
+	}
+	return pid;
+}
+
+pid_t udp_send_start(char from, char to, unsigned count, unsigned rate, unsigned size)
+{
+	return sender_start(from, to, count, rate, size, NULL);
+}
+
+void udp_send_part(char from, char to, unsigned first, unsigned count, unsigned size)
+{
+	pid_t pid = guest_fork(from);
+
+	if (pid == 0) {
+		udp_send(to, first, count, 5000, size, NULL);
+		_exit(0);
+	}
+	child_wait(pid);
+}
+
+void udp_start(struct udp_stream *s, char from, char to, unsigned count, unsigned rate, unsigned size)
+{
+	udp_receive_start(s, to, count);
+	s->shared->ended = false;
+	s->sender = sender_start(from, to, count, rate, size, s->shared);
+}
+
+void udp_stop(struct udp_stream *s)
+{
+	s->shared->stop = true;
+}
+
 void udp_finish(struct udp_stream *s, struct udp_result *result_r)
 {
 	CHECK(read(s->result_fd, result_r, sizeof(*result_r)) == sizeof(*result_r), "the receiver died");
 	close(s->result_fd);
 	child_wait(s->sender);
 	child_wait(s->receiver);
+	munmap(s->shared, sizeof(*s->shared));
 	printf("    udp: sent %u received %u lost %u doubled %u reordered %u, longest gap %.3f s\n", result_r->sent,
 	       result_r->received, result_r->lost, result_r->duplicated, result_r->reordered, result_r->gap_s);
 }
@@ -395,10 +463,10 @@ void loop_for(struct event_base *base, unsigned ms)
 
 void loop_until(struct event_base *base, const bool *flag)
 {
-	uint64_t until = now_ns() + 10000000000u;
+	uint64_t until = now_ns() + LIMIT_NS;
 
 	while (!*flag) {
-		CHECK(now_ns() < until, "a release did not end in 10 s");
+		CHECK(now_ns() < until, "a release did not end, or a marker did not come, in %d s", (int)(LIMIT_NS / 1000000000u));
 		loop_for(base, 1);
 	}
 }

@@ -13,6 +13,7 @@
 #define FM_TESTS_GATE_NETBED_H
 
 #include <event2/event.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -31,6 +32,8 @@ int bed_in_guest(char guest, int (*fn)(unsigned short type, const char *device),
 
 /* A test's failure: prints and exits 1. */
 void die(const char *fmt, ...) __attribute__((format(printf, 1, 2), noreturn));
+/* What die() said last, in any process forked since this was first called. */
+char *bed_why(void);
 #define CHECK(cond, ...) ((cond) ? (void)0 : die(__VA_ARGS__))
 
 struct udp_result {
@@ -38,18 +41,30 @@ struct udp_result {
 	double gap_s; /* longest silence between two datagrams */
 };
 
+/* Between a sender, its receiver and the test. */
+struct udp_shared {
+	atomic_uint received, sent; /* so far; in all */
+	atomic_bool ended, stop;    /* nothing more is sent; nothing more is to be */
+};
+
+#define ENDLESS 1000000 /* datagrams: longer than any test */
+
 /* A stream of numbered datagrams from one guest to another. */
 struct udp_stream {
 	pid_t sender, receiver;
 	int result_fd;
+	struct udp_shared *shared;
 };
 
-/* size: payload; rate: datagrams a second, 0: as fast as it goes. */
+/* size: payload; rate: datagrams a second, 0: as fast as it goes, but no more than 3000 ahead of the receiver. */
 void udp_start(struct udp_stream *s, char from, char to, unsigned count, unsigned rate, unsigned size);
+void udp_stop(struct udp_stream *s); /* before all of count was sent */
 void udp_finish(struct udp_stream *s, struct udp_result *result_r);
-/* Receiver or sender alone. */
+/* Receiver or sender alone; s->shared->ended = false keeps the receiver waiting. */
 void udp_receive_start(struct udp_stream *s, char at, unsigned count);
 pid_t udp_send_start(char from, char to, unsigned count, unsigned rate, unsigned size);
+/* Datagrams first … first + count - 1 of a stream, by a sender that has ended when this returns. */
+void udp_send_part(char from, char to, unsigned first, unsigned count, unsigned size);
 
 /* One guest sends a counted byte stream for some time; the other checks every byte. */
 struct tcp_stream {

@@ -89,9 +89,9 @@ slurm_configure() {
 	export SLURM_CONF=$LAB/slurm.conf
 }
 
-# wait_for SECONDS CMD…: until it succeeds
+# wait_for SECONDS CMD…: until it succeeds; seconds of a machine at rest, a busy one may take three times as long
 wait_for() {
-	local end=$((SECONDS + $1))
+	local end=$((SECONDS + 3 * $1))
 	shift
 	until "$@" >/dev/null 2>&1; do
 		[ $SECONDS -lt $end ] || return 1
@@ -163,7 +163,7 @@ agent_stop() { # node [signal]
 # Real agents with simulated domains, whose insides are real runners on loopback.
 agents_start() {
 	fermata_configure Agents=n[1-3] Hypervisor=sim Gate=sim GuestNetwork=10.78.0.0/16 GuestBridge=none \
-		"StoreDir=$LAB/store" "WorkerPath=$build/fermata-worker" LogLevel=debug CreateTimeout=20s
+		"StoreDir=$LAB/store" "WorkerPath=$build/fermata-worker" LogLevel=debug CreateTimeout=60s GateMax=20s
 	ip addr add 10.78.0.1/16 dev lo # all of the guests' addresses are this host's
 	ln -sf "$build/fermata-shim" "$LAB/libexec/fermata-shim"
 	local node
@@ -210,7 +210,7 @@ finished() { wait_for 60 job_done "$1" && cat "$LAB/$OWNER/slurm-$1.out" >"$LAB/
 in_state() { [ "$(job_field "$1" JobState)" = "$2" ]; }
 
 # ---- TAP ------------------------------------------------------------------------
-count=0 failures=0
+count=0 failures=0 names=
 
 ok() { # description; uses $? of the caller's last command when no second argument
 	local status=$?
@@ -220,7 +220,7 @@ ok() { # description; uses $? of the caller's last command when no second argume
 		echo "ok $count - $1"
 	else
 		echo "not ok $count - $1"
-		failures=$((failures + 1))
+		failures=$((failures + 1)) names+="# FAILED $count - $1"$'\n'
 		[ -s "$LAB/out" ] && sed 's/^/#   /' "$LAB/out"
 	fi
 }
@@ -233,6 +233,7 @@ says() { grep -qE -- "$1" "$LAB/out"; }
 
 finish() {
 	echo "1..$count"
+	printf %s "$names" # again: only the end may be all one sees
 	[ $failures = 0 ]
 	exit
 }

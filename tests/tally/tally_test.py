@@ -68,12 +68,35 @@ class Namespace:
         os.close(self.tap)
 
 
+class Resent:
+    """How many TCP segments of one end have been on the path before: on a busy machine an answer may be late enough for that."""
+    def __init__(self):
+        self.ends, self.count = {}, 0
+
+    def see(self, frame):
+        if frame[12:14] != b'\x08\x00' or frame[14] != 0x45 or frame[23] != 6:
+            return
+        total, = struct.unpack_from('>H', frame, 16)
+        ports, seq = frame[34:38], struct.unpack_from('>I', frame, 38)[0]
+        flags = frame[47]
+        # what a segment takes of the sequence: its bytes, SYN and FIN
+        size = total - 20 - (frame[46] >> 4) * 4 + bool(flags & 2) + bool(flags & 1)
+        if size == 0:
+            return
+        end = self.ends.get(ports)
+        if end is not None and ((seq - end) & 0xffffffff) >= 1 << 31:
+            self.count += 1
+        if end is None or ((seq + size - end) & 0xffffffff) < 1 << 31:
+            self.ends[ports] = (seq + size) & 0xffffffff
+
+
 class Path:
     """Carries frames both ways; harm(frame, kind, n) says what becomes of the n-th message of its kind from rank 0:
     a list of frames to pass on."""
     def __init__(self, a, b, harm):
         self.a, self.b, self.harm = a, b, harm
         self.counts = {RAW: 0, UDP: 0, TCP: 0}
+        self.resent = [Resent(), Resent()]
         self.done = False
         self.thread = threading.Thread(target=self.carry)
         self.thread.start()
@@ -86,6 +109,7 @@ class Path:
                 except BlockingIOError:
                     continue
                 frames, to = [frame], self.b.tap if tap == self.a.tap else self.a.tap
+                self.resent[tap == self.b.tap].see(frame)
                 kind = kind_of(frame)
                 if tap == self.a.tap and kind:
                     self.counts[kind] += 1
@@ -102,14 +126,26 @@ class Path:
 
 
 def start(space, rank, more):
-    return subprocess.Popen(['nsenter', f'--net=/proc/{space.keeper.pid}/ns/net', TALLY, f'--rank={rank}', '--rate=100', '--seconds=1.5',
-                             '--quiet=1', '--wait=10', *more, '10.9.0.1', '10.9.0.2'], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process = subprocess.Popen(['nsenter', f'--net=/proc/{space.keeper.pid}/ns/net', TALLY, f'--rank={rank}', '--rate=100', '--seconds=2',
+                             '--quiet=1', '--wait=10', *more, '10.9.0.1', '10.9.0.2'], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, bufsize=0)
+    process.heard = ''
+    return process
+
+
+def until_it_counts(process):
+    """Both have met, and this one sends: it says so each second from then on."""
+    while not process.heard.rstrip('\n').split('\n')[-1].startswith('tally '):
+        line = process.stdout.readline().decode()
+        if not line:
+            raise OSError('tally ended early: ' + process.heard)
+        process.heard += line
 
 
 class Result:
-    def __init__(self, processes):
-        said = [p.communicate(timeout=60)[0] for p in processes]
+    def __init__(self, processes, path):
+        said = [p.heard + p.communicate(timeout=120)[0].decode() for p in processes]
         self.text, self.other = said
+        self.resent = [r.count for r in path.resent]
         self.status = [p.returncode for p in processes]
         self.pairs = {}
         for line in self.text.splitlines():
@@ -125,9 +161,13 @@ class Result:
             want = dict(lost=0, doubled=0, reordered=0, damaged=0)
             if key == pair:
                 want |= different
-            if columns['sent'] < 100 or any(columns[k] != v for k, v in want.items()):
+            if columns['sent'] < 50 or any(columns[k] != v for k, v in want.items()):
                 return False
         return True
+
+    def counts_what_was_resent(self, rank):
+        """It says no more was sent again than was."""
+        return 0 <= self.rank(rank, 'retransmits') <= self.resent[rank]
 
     def rank(self, rank, word):
         m = re.search(rf'^rank {rank} .*\b{word}=([\d.]+)', self.text, re.M)
@@ -166,24 +206,26 @@ def damage(what, number):
 
 def stopped(processes):
     """Rank 1 does not run for a second and a half, in the middle of it."""
-    time.sleep(0.7)
+    until_it_counts(processes[1])
+    time.sleep(0.5)
     processes[1].send_signal(signal.SIGSTOP)
     time.sleep(1.5)
     processes[1].send_signal(signal.SIGCONT)
 
 
 def killed(processes):
-    time.sleep(0.7)
+    until_it_counts(processes[1])
     processes[1].kill()
 
 
 def ended(processes):
-    time.sleep(0.7)
+    until_it_counts(processes[1])
+    time.sleep(0.5)
     processes[1].send_signal(signal.SIGUSR1)
 
 
 def case(harm=pass_on, meanwhile=None, more=()):
-    spaces = []
+    spaces, processes = [], []
     try:
         spaces = [Namespace(0), Namespace(1)]
         path = Path(*spaces, harm)
@@ -192,8 +234,10 @@ def case(harm=pass_on, meanwhile=None, more=()):
             processes = [start(s, i, more) for i, s in enumerate(spaces)]
             if meanwhile:
                 meanwhile(processes)
-            return Result(processes)
+            return Result(processes, path)
         finally:
+            for p in processes:
+                p.kill()
             path.close()
     finally:
         for s in spaces:
@@ -205,13 +249,14 @@ def harmed(kind, **different):
 
 
 CASES = {
-    'a path that does no harm is clean, without a retransmission':
-        (dict(), lambda r: r.status == [0, 0] and r.is_but() and 'verdict clean' in r.text and r.rank(0, 'retransmits') == 0),
+    'a path that does no harm is clean, and no retransmission is counted that was none':
+        (dict(), lambda r: r.status == [0, 0] and r.is_but() and 'verdict clean' in r.text and
+         r.counts_what_was_resent(0) and r.counts_what_was_resent(1)),
     'a raw frame dropped is lost, and which': (dict(harm=drop(RAW, 40)),
         lambda r: harmed(RAW, lost=1)(r) and 'tally 1 missing pair 0->1 raw 39-39\n' in r.other),
     'a datagram dropped is lost': (dict(harm=drop(UDP, 40)), harmed(UDP, lost=1)),
-    'the last datagram as well': (dict(harm=lambda f, k, n: [] if k == UDP and n >= 100 else [f]),
-                                  lambda r: r.status == [1, 1] and r.pairs['0->1', UDP]['received'] == 99),
+    'the last datagram as well': (dict(harm=lambda f, k, n: [] if k == UDP and n >= 50 else [f]),
+                                  lambda r: r.status == [1, 1] and r.pairs['0->1', UDP]['received'] == 49),
     'a raw frame doubled': (dict(harm=double(RAW, 40)), harmed(RAW, doubled=1)),
     'a datagram doubled': (dict(harm=double(UDP, 40)), harmed(UDP, doubled=1)),
     'a raw frame overtaken': (dict(harm=overtake(RAW, 40)), harmed(RAW, reordered=1)),
@@ -219,10 +264,10 @@ CASES = {
     'a raw frame damaged': (dict(harm=damage(RAW, 40)), harmed(RAW, lost=1, damaged=1)),
     'a TCP segment dropped is not lost, but counted as sent again':
         (dict(harm=drop(TCP, 40)), lambda r: r.status == [0, 0] and r.is_but() and r.rank(0, 'retransmits') >= 1 and
-         r.rank(0, 'segments_again') >= 1 and r.rank(1, 'retransmits') == 0),
+         r.rank(0, 'segments_again') >= 1 and r.counts_what_was_resent(0) and r.counts_what_was_resent(1)),
     'a program that does not run: its longest gap, and what its own sockets dropped, apart from the network\'s loss':
         (dict(meanwhile=stopped, more=('--receive-room=4096', '--seconds=4')),
-         lambda r: r.status == [0, 0] and r.rank(1, 'mono') > 1400 and r.rank(1, 'boot') > 1400 and r.rank(0, 'mono') < 1400 and
+         lambda r: r.status == [0, 0] and r.rank(1, 'mono') > 1400 and r.rank(1, 'boot') > 1400 and r.rank(0, 'mono') < r.rank(1, 'mono') and
          r.rank(1, 'udp_dropped') == r.pairs['0->1', UDP]['lost'] > 0 and r.rank(1, 'raw_dropped') == r.pairs['0->1', RAW]['lost'] > 0 and
          'dropped inside the guests' in r.text and 'verdict clean' in r.text),
     'a drop in the network beside it is still found':
@@ -230,7 +275,7 @@ CASES = {
          lambda r: r.status == [1, 1] and r.pairs['0->1', UDP]['lost'] == r.rank(1, 'udp_dropped') + 1),
     'a rank that dies': (dict(meanwhile=killed, more=('--seconds=20',)), lambda r: r.status == [1, -9] and 'rank 1' in r.text),
     'SIGUSR1 to one ends all': (dict(meanwhile=ended, more=('--seconds=600', )),
-                                lambda r: r.status == [0, 0] and 'verdict clean' in r.text and 20 < r.pairs['0->1', UDP]['sent'] < 200),
+                                lambda r: r.status == [0, 0] and 'verdict clean' in r.text and 20 < r.pairs['0->1', UDP]['sent'] < 30000),
 }
 
 
@@ -256,16 +301,18 @@ def main():
             t.start()
         for t in threads:
             t.join()
-    failed = False
+    failed = []
     for i, (name, (_, holds)) in enumerate(CASES.items()):
         r = results[name]
         good = isinstance(r, Result) and holds(r)
         print(f'{"ok" if good else "not ok"} {i + 1} - {name}')
         if not good:
-            failed = True
-            said = f'exit {r.status}\n{r.text}{r.other}' if isinstance(r, Result) else repr(r)
+            failed.append(name)
+            said = f'exit {r.status}, sent again {r.resent}\n{r.text}{r.other}' if isinstance(r, Result) else repr(r)
             print('\n'.join('# ' + line for line in said.splitlines()))
     print(f'1..{len(CASES)}')
+    for name in failed:     # again at the end: only that may be all one sees
+        print(f'# FAILED: {name}')
     return 1 if failed else 0
 
 
