@@ -10,6 +10,7 @@ libfm_parity_la_SOURCES = \
 	agent/store/parity/make.c \
 	agent/store/parity/parity.h \
 	agent/store/parity/rebuild.c \
+	agent/store/parity/sets.c agent/store/parity/sets.h \
 	agent/store/parity/shard.c agent/store/parity/shard.h \
 	agent/store/parity/shard_write.c \
 	agent/store/parity/verify.c
@@ -19,7 +20,7 @@ libfm_parity_la_LDFLAGS = $(AM_LDFLAGS)
 
 if HAVE_CMOCKA
 parity_tests = tests/unit/parity_code_test tests/unit/parity_test tests/unit/parity_damage_test \
-	tests/unit/parity_crash_test
+	tests/unit/parity_crash_test tests/unit/parity_sets_test
 check_PROGRAMS += $(parity_tests)
 TESTS += $(parity_tests)
 check_LTLIBRARIES += libfm_parity_fixture.la
@@ -36,4 +37,6 @@ tests_unit_parity_crash_test_CFLAGS = $(libfm_parity_fixture_la_CFLAGS)
 tests_unit_parity_crash_test_LDADD = libfm_parity_fixture.la
 tests_unit_parity_crash_test_LDFLAGS = $(AM_LDFLAGS) \
 	-Wl,--wrap=pwrite,--wrap=pread,--wrap=fsync,--wrap=rename,--wrap=unlink,--wrap=close,--wrap=ftruncate
+tests_unit_parity_sets_test_CFLAGS = $(libfm_parity_fixture_la_CFLAGS)
+tests_unit_parity_sets_test_LDADD = libfm_parity_fixture.la
 endif
