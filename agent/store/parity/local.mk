@@ -20,7 +20,7 @@ libfm_parity_la_LDFLAGS = $(AM_LDFLAGS)
 
 if HAVE_CMOCKA
 parity_tests = tests/unit/parity_code_test tests/unit/parity_test tests/unit/parity_damage_test \
-	tests/unit/parity_crash_test tests/unit/parity_sets_test
+	tests/unit/parity_crash_test tests/unit/parity_sets_test tests/unit/parity_format_test
 check_PROGRAMS += $(parity_tests)
 TESTS += $(parity_tests)
 check_LTLIBRARIES += libfm_parity_fixture.la
@@ -39,4 +39,7 @@ tests_unit_parity_crash_test_LDFLAGS = $(AM_LDFLAGS) \
 	-Wl,--wrap=pwrite,--wrap=pread,--wrap=fsync,--wrap=rename,--wrap=unlink,--wrap=close,--wrap=ftruncate
 tests_unit_parity_sets_test_CFLAGS = $(libfm_parity_fixture_la_CFLAGS)
 tests_unit_parity_sets_test_LDADD = libfm_parity_fixture.la
+tests_unit_parity_format_test_CFLAGS = $(libfm_parity_fixture_la_CFLAGS) $(CRYPTO_CFLAGS) $(XXHASH_CFLAGS) \
+	-DFM_TEST_PAGE='"$(abs_top_srcdir)/man/fermata-store.5.scd"'
+tests_unit_parity_format_test_LDADD = libfm_parity_fixture.la $(CRYPTO_LIBS) $(XXHASH_LIBS)
 endif
