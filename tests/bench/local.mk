@@ -24,3 +24,13 @@ bench-store: tests/bench/store_image tests/bench/store_try
 	$(srcdir)/tests/bench/store --build $(abs_top_builddir) --output $(BENCH_RESULTS)
 .PHONY: bench-store
 EXTRA_DIST += tests/bench/store
+
+# make bench-parity: what copies, XOR and Reed-Solomon cost.
+check_PROGRAMS += tests/bench/parity_try
+tests_bench_parity_try_SOURCES = tests/bench/parity_try.c
+tests_bench_parity_try_CFLAGS = $(AM_CFLAGS) $(CRYPTO_CFLAGS) $(XXHASH_CFLAGS)
+tests_bench_parity_try_LDADD = libfm_parity.la $(CRYPTO_LIBS) $(XXHASH_LIBS)
+bench-parity: tests/bench/parity_try
+	$(srcdir)/tests/bench/parity --build $(abs_top_builddir) --output $(BENCH_RESULTS)
+.PHONY: bench-parity
+EXTRA_DIST += tests/bench/parity
