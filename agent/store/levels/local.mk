@@ -19,3 +19,25 @@ libfm_levels_la_SOURCES = \
 libfm_levels_la_CFLAGS = $(AM_CFLAGS) $(JSON_CFLAGS) $(CURL_CFLAGS) $(CRYPTO_CFLAGS) $(EXPAT_CFLAGS)
 libfm_levels_la_LIBADD = libfermata.la $(CURL_LIBS) $(CRYPTO_LIBS) $(EXPAT_LIBS) -lpthread
 libfm_levels_la_LDFLAGS = $(AM_LDFLAGS)
+
+# Drives a place by hand, and for the tests below.
+check_PROGRAMS += tests/levels/level_try
+tests_levels_level_try_CFLAGS = $(AM_CFLAGS)
+tests_levels_level_try_LDADD = libfm_levels.la
+
+# The contract over each kind of place (S3: OpenStack Swift on loopback), and an S3 server that does harm.
+level_tests = tests/levels/contract_test.py tests/levels/s3_fault_test.py
+dist_check_SCRIPTS += $(level_tests)
+TESTS += $(level_tests)
+EXTRA_DIST += tests/levels/fault_server.py tests/levels/levels.py tests/levels/swift_server.py
+
+if HAVE_CMOCKA
+check_PROGRAMS += tests/unit/level_throttle_test tests/unit/level_crash_test
+TESTS += tests/unit/level_throttle_test tests/unit/level_crash_test
+tests_unit_level_throttle_test_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_level_throttle_test_LDADD = libfm_levels.la $(CMOCKA_LIBS) -lpthread
+tests_unit_level_crash_test_CFLAGS = $(libfm_store_fixture_la_CFLAGS)
+tests_unit_level_crash_test_LDADD = libfm_store_fixture.la libfm_levels.la
+tests_unit_level_crash_test_LDFLAGS = $(AM_LDFLAGS) \
+	-Wl,--wrap=write,--wrap=fsync,--wrap=mkdirat,--wrap=renameat,--wrap=close
+endif
