@@ -15,7 +15,7 @@ begin_create() { # N HOST-TO-STOP THE-OTHER
 	pid=$!
 	need "a worker on $2" until_true 40 "the worker" worker_saves "$2" || return
 	need "the worker on $2 stands still" signal_worker "$2" STOP || return
-	need "member on $3 is armed" until_true 60 "armed" armed_on "$3" "$1"
+	need "member on $3 is armed" until_true 120 "armed" armed_on "$3" "$1"
 }
 create_failed() { # PATTERN: and all runs on, on a wire as it should be
 	local status

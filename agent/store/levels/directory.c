@@ -133,7 +133,7 @@ static int copy(struct outgoing *out, int fd, const char *temp, struct fm_error 
 			r = directory_fail(err, "cannot write", temp);
 	}
 	if (!r)
-		r = digest_finish(digest, hex, err);
+		r = digest_hex(digest, hex, err);
 	if (!r)
 		r = outgoing_compare(out, hex, err);
 	digest_destroy(digest);

@@ -69,7 +69,7 @@ int local_hash(int fd, const char *path, uint64_t offset, uint64_t bytes, struct
 		bytes -= n;
 	}
 	if (!r)
-		r = digest_finish(digest, hex_r, err);
+		r = digest_hex(digest, hex_r, err);
 	digest_destroy(digest);
 	return r;
 }
@@ -192,7 +192,7 @@ static int verify(struct incoming *in, struct level_object *got, struct fm_error
 	const char *hex = in->expected ? in->expected->sha256 : in->told.sha256;
 
 	got->bytes = in->done;
-	if (digest_finish(in->digest, got->sha256, err) < 0)
+	if (digest_hex(in->digest, got->sha256, err) < 0)
 		return -1;
 	if (in->done != in->told.bytes)
 		return fm_fail(err, FM_CORRUPT, "is cut off: %llu bytes came of %llu", (unsigned long long)in->done,

@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "agent/store/levels/digest.h"
+#include "common/digest.h"
 #include "agent/store/levels/level.h"
 
 /* `more` bytes are about to move, `done` with them: throttle, progress. FM_FAILED when told to stop. */

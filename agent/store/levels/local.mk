@@ -4,7 +4,6 @@ noinst_LTLIBRARIES += libfm_levels.la
 libfm_levels_la_SOURCES = \
 	agent/store/levels/clock.c agent/store/levels/clock.h \
 	agent/store/levels/credentials.c agent/store/levels/credentials.h \
-	agent/store/levels/digest.c agent/store/levels/digest.h \
 	agent/store/levels/directory.c agent/store/levels/directory.h \
 	agent/store/levels/directory_private.h agent/store/levels/directory_tree.c \
 	agent/store/levels/driver.h \

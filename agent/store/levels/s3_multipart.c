@@ -104,7 +104,7 @@ static int send_parts(struct upload *u, struct digest *whole, struct fm_error *e
 	for (uint64_t offset = 0; offset < u->out->object.bytes; offset += u->part_bytes)
 		if (send_part(u, number++, offset, whole, err) < 0)
 			return -1;
-	if (digest_finish(whole, hex, err) < 0)
+	if (digest_hex(whole, hex, err) < 0)
 		return -1;
 	return outgoing_compare(u->out, hex, err);
 }

@@ -3,7 +3,6 @@
 noinst_LTLIBRARIES += libfm_parity.la
 libfm_parity_la_SOURCES = \
 	agent/store/parity/code.c agent/store/parity/code.h \
-	agent/store/parity/digest.c agent/store/parity/digest.h \
 	agent/store/parity/file.c agent/store/parity/file.h \
 	agent/store/parity/format.h \
 	agent/store/parity/group.c agent/store/parity/group.h \

@@ -3,7 +3,7 @@
 #ifndef FM_STORE_PARITY_SHARD_H
 #define FM_STORE_PARITY_SHARD_H
 
-#include "agent/store/parity/digest.h"
+#include "common/digest.h"
 #include "agent/store/parity/format.h"
 #include "agent/store/parity/parity.h"
 
