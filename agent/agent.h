@@ -23,6 +23,7 @@ struct children;
 struct links;
 struct peers;
 struct server;
+struct sweeping;
 struct job;
 struct tree;
 struct watch;
@@ -39,6 +40,7 @@ struct agent {
 	struct server *remote; /* TCP, MUNGE */
 	struct watch *watch;   /* tells of guests' deaths */
 	struct job *jobs;      /* this node's members */
+	struct sweeping *sweepings; /* of jobs' pages, by us (prune.c) */
 	uid_t *admins;
 	size_t admin_count;
 	uint64_t started_ns;

@@ -23,6 +23,7 @@
 #include "agent/job.h"
 #include "agent/notify.h"
 #include "agent/peers.h"
+#include "agent/prune.h"
 #include "agent/recover.h"
 #include "agent/routes.h"
 #include "agent/server.h"
@@ -202,6 +203,7 @@ static void agent_dispose(struct agent *agent)
 	server_destroy(agent->local);
 	server_destroy(agent->remote);
 	trees_free(agent);
+	prunes_free(agent);
 	links_destroy(agent->links);
 	peers_destroy(agent->peers);
 	watch_destroy(agent->watch);

@@ -9,6 +9,7 @@
 
 #include "agent/job.h"
 #include "agent/store/retain.h"
+#include "agent/store/sweep.h"
 #include "agent/task.h"
 #include "common/cleanup.h"
 
@@ -211,4 +212,84 @@ void prune_after_snapshot(struct job *job)
 		return;
 	if (!task_start(job->agent, prune, &w, on_pruned, NULL, &err))
 		fm_warning("%s removing old snapshots: %s", job_tag(job), err.text);
+}
+
+/* ---- after a removal ------------------------------------------------------------------------- */
+
+/* One at a time for a job; what is removed meanwhile is for one more. */
+struct sweeping {
+	struct sweeping *next;
+	struct agent *agent;
+	uint32_t job;
+	bool again;
+};
+
+static int sweep_pages(void *arg, struct json_object *result, struct task_blob *blob, struct fm_error *err)
+{
+	const struct sweeping *s = arg;
+	const struct fm_conf *conf = &s->agent->conf;
+	struct sweep_result swept;
+
+	(void)blob;
+	if (store_sweep(conf->store_dir, s->job, &(struct sweep_options){ .key_file = conf->key_file }, &swept, err))
+		return -1;
+	fm_json_set_int(result, "freed", (int64_t)swept.freed);
+	return 0;
+}
+
+static void end_sweeping(struct sweeping *s)
+{
+	struct sweeping **at = &s->agent->sweepings;
+
+	while (*at != s)
+		at = &(*at)->next;
+	*at = s->next;
+	free(s);
+}
+
+static void on_swept(struct json_object *result, const struct task_blob *blob, const struct fm_error *error, void *arg)
+{
+	struct sweeping *s = arg;
+	struct agent *agent = s->agent;
+	uint32_t job = s->job;
+	bool again = s->again;
+
+	(void)blob;
+	if (!error)
+		fm_info("job=%u %lld bytes of pages freed", job, (long long)fm_json_int_or(result, "freed", 0));
+	else if (error->code == FM_BUSY)
+		fm_info("job=%u its pages are for the next time: %s", job, error->text);
+	else
+		fm_warning("job=%u its pages cannot be swept: %s", job, error->text);
+	end_sweeping(s);
+	if (again)
+		prune_pages(agent, job);
+}
+
+void prune_pages(struct agent *agent, uint32_t job)
+{
+	struct sweeping *s = agent->sweepings;
+	struct fm_error err;
+
+	while (s && s->job != job)
+		s = s->next;
+	if (s) {
+		s->again = true;
+		return;
+	}
+	s = calloc(1, sizeof(*s));
+	if (!s)
+		return;
+	*s = (struct sweeping){ agent->sweepings, agent, job, false };
+	agent->sweepings = s;
+	if (task_start(agent, sweep_pages, s, on_swept, s, &err))
+		return;
+	fm_warning("job=%u its pages cannot be swept: %s", job, err.text);
+	end_sweeping(s);
+}
+
+void prunes_free(struct agent *agent)
+{
+	while (agent->sweepings)
+		end_sweeping(agent->sweepings);
 }

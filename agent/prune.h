@@ -18,4 +18,9 @@ void route_prune(struct request *req, const struct fm_snapshot_id *unused);
 /* On the lead, when a snapshot has become whole. Nothing where there is no rule. Failures are logged. */
 void prune_after_snapshot(struct job *job);
 
+/* A snapshot was removed by name: what only it had goes, too, by and by. Failures are logged. */
+void prune_pages(struct agent *agent, uint32_t job);
+/* The agent ends: nothing more comes of them. */
+void prunes_free(struct agent *agent);
+
 #endif

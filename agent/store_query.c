@@ -10,6 +10,7 @@
 
 #include "agent/forward.h"
 #include "agent/job.h"
+#include "agent/prune.h"
 #include "agent/snapshot.h"
 #include "agent/store/pin.h"
 #include "agent/store/store.h"
@@ -216,6 +217,8 @@ static void on_done(struct json_object *result, const struct task_blob *blob, co
 	if (!error) {
 		if (ask->query == QUERY_LIST)
 			add_running(ask, result);
+		if (ask->query == QUERY_REMOVE)
+			prune_pages(ask->req->agent, ask->id.job);
 		request_reply(ask->req, 200, json_object_get(result));
 	} else if (!ask_lead(ask, error)) {
 		request_fail(ask->req, error);

@@ -432,6 +432,30 @@ def prune_pages():
 
 
 @test
+def rm_pages():
+    """what is removed by name takes its pages along, and only those"""
+    with Cluster(2) as c:
+        conf = c.node(1).conf
+        c.put(65, [1, 2])
+        for _ in range(3):
+            Run(conf, "create", "65").exits(0)
+        pages = os.path.join(c.store, "65", "pages")
+
+        def packs():
+            return sorted(n for n in os.listdir(pages) if n.endswith(".pack"))
+        there = packs()
+        assert there
+        Run(conf, "rm", "65.1", "65.2").exits(0)
+        Run(conf, "verify", "65.3").exits(0)  # all their pages are the third's, too
+        assert packs() == there
+        Run(conf, "rm", "65.3").exits(0)
+        wait_for("the pages of job 65 to go", lambda: not packs(), 20)
+        Run(conf, "create", "65").exits(0)
+        Run(conf, "verify", "65.4").exits(0)
+        c.all_run(65, [1, 2])
+
+
+@test
 def prune_ended():
     """a job that has ended goes altogether; one that has a VM anywhere has not ended"""
     with Cluster(3) as c:
