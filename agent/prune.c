@@ -148,6 +148,7 @@ static int take(struct wanted *w, struct json_object *body, struct fm_error *err
 	w->job = (uint32_t)job;
 	w->o.dry_run = fm_json_bool_or(body, "dry_run", false);
 	w->o.damaged = fm_json_bool_or(body, "damaged", false);
+	w->o.compact = fm_json_bool_or(body, "compact", false);
 	w->o.ended = fm_json_bool_or(body, "ended", false);
 	if (!w->o.ended)
 		return 0;

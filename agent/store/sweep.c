@@ -187,9 +187,16 @@ static int rewrite_packs(struct sweep *s, struct fm_error *err)
 	unsigned share = s->o->share ? s->o->share : SWEEP_SHARE;
 	struct pages_needed_pack p;
 
-	for (size_t i = 0; !s->result->given_way && pages_needed_pack(s->needed, i, &p); i++)
-		if (p.needed > 0 && (uint64_t)p.needed * 100 < (uint64_t)p.present * share && rewrite_pack(s, &p, err) < 0)
+	if (s->o->compact && pages_needed_once(s->needed, err) < 0)
+		return -1;
+	for (size_t i = 0; !s->result->given_way && pages_needed_pack(s->needed, i, &p); i++) {
+		bool wasteful = (uint64_t)p.needed * 100 < (uint64_t)p.present * share;
+
+		if (s->o->compact)
+			wasteful = p.hot || p.needed < p.present;
+		if (p.needed > 0 && wasteful && rewrite_pack(s, &p, err) < 0)
 			return -1;
+	}
 	return 0;
 }
 

@@ -21,7 +21,7 @@
 #include "plugins/cli/text.h"
 
 enum option_id { OPT_JSON = 256, OPT_NODES, OPT_CONFIG, OPT_COMMENT, OPT_NO_WAIT, OPT_TIMEOUT, OPT_KEEP,
-		 OPT_MAX_AGE, OPT_DRY_RUN, OPT_DAMAGED, OPT_ENDED, OPT_HELP, OPT_VERSION };
+		 OPT_MAX_AGE, OPT_DRY_RUN, OPT_DAMAGED, OPT_ENDED, OPT_COMPACT, OPT_HELP, OPT_VERSION };
 
 #define BIT(id) (1u << ((id) - OPT_JSON))
 #define COMMON (BIT(OPT_JSON) | BIT(OPT_NODES) | BIT(OPT_CONFIG) | BIT(OPT_HELP))
@@ -39,6 +39,7 @@ static const struct cli_option {
 	{ OPT_DRY_RUN, "dry-run", NULL, "only say what would be removed, and why the rest is kept" },
 	{ OPT_DAMAGED, "damaged", NULL, "remove damaged snapshots, too" },
 	{ OPT_ENDED, "ended", NULL, "the job has ended: its newest snapshot is like any other, and its folder goes when empty" },
+	{ OPT_COMPACT, "compact", NULL, "keep each page once, and compress better: takes processor time" },
 	{ OPT_NODES, "nodes", "LIST", "ask the agents of these nodes (n[1-3]) before those of Agents=" },
 	{ OPT_CONFIG, "config", "FILE", "read FILE instead of " FM_SYSCONFDIR "/fermata/fermata.conf" },
 	{ OPT_HELP, "help", NULL, "print this" },
@@ -63,7 +64,7 @@ static const struct command {
 	{ "pin", "JOB.N", "keep a snapshot whatever the rules say", 1, 1, COMMON | BIT(OPT_COMMENT), cli_pin },
 	{ "unpin", "JOB.N", "let the rules have it again", 1, 1, COMMON, cli_unpin },
 	{ "prune", "[JOB]", "remove what the rules do not keep, and pages that nobody needs", 0, 1,
-	  COMMON | BIT(OPT_KEEP) | BIT(OPT_MAX_AGE) | BIT(OPT_DRY_RUN) | BIT(OPT_DAMAGED) | BIT(OPT_ENDED) | BIT(OPT_TIMEOUT),
+	  COMMON | BIT(OPT_KEEP) | BIT(OPT_MAX_AGE) | BIT(OPT_DRY_RUN) | BIT(OPT_DAMAGED) | BIT(OPT_ENDED) | BIT(OPT_COMPACT) | BIT(OPT_TIMEOUT),
 	  cli_prune },
 	{ "status", "[NODE...]", "the agents and the jobs they look after", 0, 1000, COMMON, cli_status },
 };
@@ -169,6 +170,9 @@ static int take_option(struct cli *cli, enum option_id id, struct fm_error *err)
 		break;
 	case OPT_ENDED:
 		cli->ended = true;
+		break;
+	case OPT_COMPACT:
+		cli->compact = true;
 		break;
 	case OPT_HELP:
 	case OPT_VERSION:

@@ -135,6 +135,7 @@ static struct json_object *wishes(struct cli *cli, struct fm_error *err)
 	fm_json_set_bool(body, "dry_run", cli->dry_run);
 	fm_json_set_bool(body, "damaged", cli->damaged);
 	fm_json_set_bool(body, "ended", cli->ended);
+	fm_json_set_bool(body, "compact", cli->compact);
 	return fm_steal_ptr(&body);
 }
 

@@ -74,6 +74,7 @@ static int save_member(const struct sweep_world *w, uint32_t n, unsigned rank, u
 	sweep_world_guest(&before, parent, rank);
 	if (parent)
 		m = pages_map_open(from, JOB, NULL, NULL, err);
+	what.options.packs_most = w->packs_most;
 	what.options.parent = m;
 	what.options.inherit = m && inherit;
 	what.before = what.options.inherit ? &before : NULL;

@@ -15,6 +15,7 @@
 
 struct sweep_world {
 	char *store, *pages; /* "<store>/77/pages" */
+	size_t packs_most;   /* a save looks at no more packs: so some pages are kept twice; 0: all */
 };
 
 void sweep_world_make(struct sweep_world *w);

@@ -233,6 +233,53 @@ static void nothing_to_sweep(void **state)
 	assert_int_not_equal(access(w->pages, F_OK), 0); /* nor made */
 }
 
+/* Each page once, all by zstd; every snapshot reads as before, also after more of them and a plain sweep. */
+static void compact_keeps_one_copy(void **state)
+{
+	const struct sweep_world *w = *state;
+	const struct sweep_options compact = { .compact = true };
+	struct sweep_result r, plain;
+	uint32_t first = sweep_world_add(w, 0, false);
+	struct fm_error err;
+
+	sweep_world_add(w, first, false);
+	sweep_world_add(w, 0, false);
+	assert_ok(store_sweep(w->store, JOB, &(struct sweep_options){ .compact = true, .dry_run = true }, &plain, &err), err);
+	assert_ok(store_sweep(w->store, JOB, &compact, &r, &err), err);
+	assert_true(r.rewritten > 0 && r.rewritten == plain.rewritten);
+	assert_true(r.freed > r.bytes / 20);
+	sweep_world_assert_whole(w, "compact");
+	assert_ok(store_sweep(w->store, JOB, &compact, &r, &err), err);
+	assert_int_equal(r.rewritten + r.removed, 0);
+	sweep_world_add(w, first, false);
+	assert_ok(store_sweep(w->store, JOB, &defaults, &r, &err), err);
+	assert_ok(store_sweep(w->store, JOB, &compact, &r, &err), err);
+	assert_ok(sweep_world_remove(w, first, &err), err);
+	assert_ok(store_sweep(w->store, JOB, &compact, &r, &err), err);
+	sweep_world_assert_whole(w, "compact, and one removed");
+	assert_ok(store_sweep(w->store, JOB, &compact, &r, &err), err);
+	assert_int_equal(r.rewritten + r.removed, 0);
+}
+
+/* Writers that did not know of each other wrote the same: one of them keeps it. */
+static void compact_of_what_was_written_twice(void **state)
+{
+	struct sweep_world *w = *state;
+	struct sweep_result r, plain;
+	struct fm_error err;
+
+	w->packs_most = 1;
+	for (unsigned i = 0; i < 3; i++)
+		sweep_world_add(w, 0, false);
+	assert_ok(store_sweep(w->store, JOB, &defaults, &plain, &err), err);
+	assert_int_equal(plain.freed, 0);
+	assert_ok(store_sweep(w->store, JOB, &(struct sweep_options){ .compact = true }, &r, &err), err);
+	assert_true(r.freed * 3 > r.bytes);
+	sweep_world_assert_whole(w, "twice");
+	assert_ok(store_sweep(w->store, JOB, &defaults, &r, &err), err);
+	sweep_world_assert_whole(w, "twice, swept again");
+}
+
 int main(void)
 {
 #define T(test) cmocka_unit_test_setup_teardown(test, sweep_world_setup, sweep_world_teardown)
@@ -243,6 +290,8 @@ int main(void)
 		T(a_page_that_moved_is_kept),
 		T(a_removal_cut_short_holds_nothing),
 		T(nothing_to_sweep),
+		T(compact_keeps_one_copy),
+		T(compact_of_what_was_written_twice),
 	};
 
 	return cmocka_run_group_tests_name("sweep", tests, NULL, NULL);

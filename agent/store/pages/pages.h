@@ -265,6 +265,9 @@ void pages_needed_destroy(struct pages_needed *n); /* NULL is fine */
 int pages_needed_map(struct pages_needed *n, const struct pages_map *m, struct fm_error *err);
 /* After the last map: a needed page that is absent from its pack is needed wherever else it is. */
 void pages_needed_settle(struct pages_needed *n);
+/* After that: of a page that several packs have, one copy is enough. The others' become absent when their packs are rewritten;
+ * a reader finds such a page by its hash. Memory: 16 bytes a page. */
+int pages_needed_once(struct pages_needed *n, struct fm_error *err);
 
 struct pages_needed_pack {
 	char id[65];
@@ -275,6 +278,7 @@ struct pages_needed_pack {
 	uint64_t bytes;       /* of the file */
 	uint64_t frame_bytes; /* of these: frames */
 	const uint8_t *keep;  /* for pages_pack_rewrite(); n's */
+	bool hot;             /* some of it is still compressed as in the hot path, by lz4 */
 };
 /* The i-th pack; false past the end. */
 bool pages_needed_pack(const struct pages_needed *n, size_t i, struct pages_needed_pack *pack_r);
