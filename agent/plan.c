@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/store/access.h"
+#include "agent/store/secret.h"
 #include "common/cleanup.h"
 #include "common/hostlist.h"
 #include "common/io.h"
@@ -113,6 +113,32 @@ static struct json_object *fence_nodes(const struct job *job, struct json_object
 	return list;
 }
 
+static int keep_script(const struct job *job, struct fm_error *err)
+{
+	const struct fm_conf *conf = &job->agent->conf;
+	struct store_access access;
+	int r = store_access_job(&access, conf->store_dir, job->spec.job, conf->key_file, true, err);
+
+	if (r == 0)
+		r = store_script_write(&access, job->spec.script, err);
+	store_access_close(&access);
+	return r;
+}
+
+/* What the guests were called when the snapshot was taken. */
+static struct json_object *old_identity(const struct job *job, const struct fm_snapshot_id *id,
+					struct json_object *manifest, struct fm_error *err)
+{
+	const struct fm_conf *conf = &job->agent->conf;
+	struct json_object *identity = NULL;
+	struct store_access access;
+
+	if (store_access_job(&access, conf->store_dir, id->job, conf->key_file, false, err) == 0)
+		identity = store_guest_open(&access, id, manifest, err);
+	store_access_close(&access);
+	return identity;
+}
+
 int plan_decide(void *arg, struct json_object *result, struct task_blob *blob, struct fm_error *err)
 {
 	const struct job *job = arg;
@@ -123,7 +149,7 @@ int plan_decide(void *arg, struct json_object *result, struct task_blob *blob, s
 	char text[24];
 
 	(void)blob;
-	if (job->spec.script && store_script_write(job->agent->conf.store_dir, job->spec.job, job->spec.script, &why))
+	if (job->spec.script && keep_script(job, &why))
 		fm_json_set_string(result, "script_error", why.text);
 	manifest = find_snapshot(job, &id, err);
 	if (!manifest && err->code != FM_OK)
@@ -133,7 +159,7 @@ int plan_decide(void *arg, struct json_object *result, struct task_blob *blob, s
 		if (check_fits(job, manifest, text, err))
 			return -1;
 		fm_json_set_string(result, "restore", text);
-		identity = json_object_get(json_object_object_get(manifest, "guest"));
+		identity = old_identity(job, &id, manifest, err);
 	} else {
 		json_object_object_add(result, "restore", NULL);
 		identity = new_identity(job, err);

@@ -17,6 +17,7 @@
 #include "agent/manifest_build.h"
 #include "agent/periodic.h"
 #include "agent/prune.h"
+#include "agent/store/secret.h"
 #include "agent/store/store.h"
 #include "agent/task.h"
 #include "agent/tree.h"
@@ -229,6 +230,18 @@ static void send_round(struct snapshot *s, enum cut_round round)
 
 /* ---- store --------------------------------------------------------------------------------- */
 
+static int seal_guest(struct snapshot *s, struct json_object *manifest, struct fm_error *err)
+{
+	const struct fm_conf *conf = &s->agent->conf;
+	struct store_access access;
+	int r = store_access_job(&access, conf->store_dir, s->id.job, conf->key_file, true, err);
+
+	if (r == 0)
+		r = store_guest_seal(&access, &s->id, manifest, err);
+	store_access_close(&access);
+	return r;
+}
+
 static int commit(void *arg, struct json_object *result, struct task_blob *blob, struct fm_error *err)
 {
 	struct snapshot *s = arg;
@@ -241,7 +254,7 @@ static int commit(void *arg, struct json_object *result, struct task_blob *blob,
 	struct fm_error ignored;
 
 	(void)blob;
-	if (!manifest || store_commit(s->agent->conf.store_dir, &s->id, manifest, err))
+	if (!manifest || seal_guest(s, manifest, err) || store_commit(s->agent->conf.store_dir, &s->id, manifest, err))
 		return -1;
 	cut_inject(s->job, "lead", "committed", &ignored);
 	fm_json_set_int(result, "bytes", (int64_t)facts.bytes);

@@ -13,6 +13,7 @@
 #include "agent/prune.h"
 #include "agent/snapshot.h"
 #include "agent/store/pin.h"
+#include "agent/store/secret.h"
 #include "agent/store/store.h"
 #include "agent/task.h"
 #include "common/cleanup.h"
@@ -148,8 +149,14 @@ static int do_script(const struct ask *ask, struct json_object *result, struct f
 	struct fm_snapshot_id id = ask->id;
 	FM_AUTO_JSON struct json_object *manifest = own_manifest(ask, &id, err);
 	FM_AUTO_FREE char *script = NULL;
+	struct store_access access;
 
-	if (!manifest || !(script = store_script_read(ask->store, id.job, err)))
+	if (!manifest)
+		return -1;
+	if (store_access_job(&access, ask->store, id.job, ask->req->agent->conf.key_file, false, err) == 0)
+		script = store_script_read(&access, err);
+	store_access_close(&access);
+	if (!script)
 		return -1;
 	fm_json_set_string(result, "script", script);
 	return 0;

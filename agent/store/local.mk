@@ -21,6 +21,7 @@ libfm_store_la_SOURCES = \
 	agent/store/retain.c agent/store/retain.h \
 	agent/store/retain_plan.c agent/store/retain_plan.h \
 	agent/store/schema.c agent/store/schema.h \
+	agent/store/secret.c agent/store/secret.h \
 	agent/store/skeleton.c agent/store/skeleton.h \
 	agent/store/store.c agent/store/store.h \
 	agent/store/stream.h agent/store/stream_reader.c agent/store/stream_writer.c \
@@ -32,7 +33,7 @@ libfm_store_la_LDFLAGS = $(AM_LDFLAGS)
 
 if HAVE_CMOCKA
 store_tests = tests/unit/store_test tests/unit/store_stream_test tests/unit/store_manifest_test \
-	tests/unit/store_crash_test tests/unit/key_test tests/unit/job_key_test tests/unit/retain_test \
+	tests/unit/store_crash_test tests/unit/secret_test tests/unit/key_test tests/unit/job_key_test tests/unit/retain_test \
 	tests/unit/sweep_test tests/unit/sweep_beside_test tests/unit/sweep_crash_test
 check_PROGRAMS += $(store_tests)
 TESTS += $(store_tests)
@@ -57,6 +58,8 @@ libfm_key_fixture_la_CFLAGS = $(libfm_store_fixture_la_CFLAGS)
 libfm_key_fixture_la_LIBADD = libfm_store_fixture.la
 tests_unit_key_test_CFLAGS = $(libfm_store_fixture_la_CFLAGS)
 tests_unit_key_test_LDADD = libfm_key_fixture.la $(CRYPTO_LIBS)
+tests_unit_secret_test_CFLAGS = $(libfm_store_fixture_la_CFLAGS)
+tests_unit_secret_test_LDADD = libfm_key_fixture.la
 tests_unit_job_key_test_CFLAGS = $(libfm_store_fixture_la_CFLAGS)
 tests_unit_job_key_test_LDADD = libfm_key_fixture.la
 tests_unit_job_key_test_LDFLAGS = $(AM_LDFLAGS) \

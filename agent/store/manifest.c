@@ -59,7 +59,8 @@ static const struct schema guest_node_fields[] = {
 static const struct schema guest_node_element = OBJECT("", guest_node_fields);
 
 static const struct schema guest_fields[] = {
-	FORM("token", schema_hex64),
+	{ .key = "token", .kind = SCHEMA_STRING, .optional = true, .min = 64, .max = 64, .form = schema_hex64 },
+	{ .key = "token_sealed", .kind = SCHEMA_STRING, .optional = true, .min = 64, .max = 4096 }, /* secret.h */
 	INT("port", 1, 65535),
 	INT("prefix", 1, 32),
 	ARRAY("nodes", 1, MEMBERS_MAX, &guest_node_element),
@@ -209,6 +210,9 @@ static int check_members(struct json_object *manifest, struct fm_error *err)
 	size_t nodes = json_object_array_length(manifest_get(manifest_get(manifest, "job"), "nodes"));
 	size_t guests = json_object_array_length(manifest_get(manifest_get(manifest, "guest"), "nodes"));
 
+	if (!manifest_get(manifest_get(manifest, "guest"), "token") ==
+	    !manifest_get(manifest_get(manifest, "guest"), "token_sealed"))
+		return fm_fail(err, FM_CORRUPT, "\"guest\" has not one of \"token\" and \"token_sealed\"");
 	if (nodes != count || guests != count)
 		return fm_fail(err, FM_CORRUPT, "%zu members, %zu nodes and %zu guests do not go together",
 			       count, nodes, guests);

@@ -20,7 +20,6 @@
 #include "common/cleanup.h"
 #include "common/io.h"
 
-#define SCRIPT_SIZE_MAX ((size_t)16 << 20)
 
 /* There, a plain file, and of the size the manifest says? */
 static int check_file(const char *store, const struct fm_snapshot_id *id, const struct store_file *file,
@@ -199,33 +198,4 @@ struct json_object *store_list(const char *store, uint32_t job, struct fm_error 
 		rc = list_job(store, jobs.values[i], list, err);
 	folder_numbers_dispose(&jobs);
 	return rc == 0 ? fm_steal_ptr(&list) : NULL;
-}
-
-int store_script_write(const char *store, uint32_t job, const char *script, struct fm_error *err)
-{
-	FM_AUTO_FREE char *job_dir = folder_job(store, job, err);
-	FM_AUTO_FREE char *path = fm_format("%s/%" PRIu32 "/script", store, job);
-
-	if (!job_dir || !path)
-		return fm_fail(err, FM_FAILED, "out of memory");
-	if (strlen(script) > SCRIPT_SIZE_MAX)
-		return fm_fail(err, FM_USAGE, "the job's script has more than %zu bytes", SCRIPT_SIZE_MAX);
-	if (fm_mkdir_all(job_dir, 0700, err) < 0 || fm_fsync_dir(store, err) < 0)
-		return -1;
-	return fm_file_write(path, 0600, script, strlen(script), err);
-}
-
-char *store_script_read(const char *store, uint32_t job, struct fm_error *err)
-{
-	FM_AUTO_FREE char *path = fm_format("%s/%" PRIu32 "/script", store, job);
-	char *script;
-
-	if (!path) {
-		fm_fail(err, FM_FAILED, "out of memory");
-		return NULL;
-	}
-	script = fm_file_read(path, SCRIPT_SIZE_MAX, NULL, err);
-	if (!script && err->code == FM_NOT_FOUND)
-		fm_fail(err, FM_NOT_FOUND, "no script of job %" PRIu32 " is kept", job);
-	return script;
 }

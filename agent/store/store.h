@@ -75,8 +75,4 @@ int store_remove(const char *store, const struct fm_snapshot_id *id, struct fm_e
 int store_verify(const char *store, const char *key_file, struct fm_snapshot_id *id, struct json_object **result_r,
 		 struct fm_error *err);
 
-/* The job's script, kept beside its snapshots; FM_NOT_FOUND. */
-int store_script_write(const char *store, uint32_t job, const char *script, struct fm_error *err);
-char *store_script_read(const char *store, uint32_t job, struct fm_error *err);
-
 #endif

@@ -368,12 +368,19 @@ def encrypted():
             c.snapshot(48, 1)
             assert c.snapshot(48, 2)["snapshot"] == "48.2"
             assert os.stat(os.path.join(c.store, "48", "key")).st_mode & 0o777 == 0o600
+            with open(os.path.join(c.store, "48", "1", "manifest.json")) as f:
+                guest = json.load(f)["guest"]  # its token is for nobody who has only the store
+            with open(os.path.join(c.store, "48", "script"), "rb") as f:
+                assert b"echo" not in f.read()
+            assert "echo job 48" in c.node(4).call("GET", "/v1/snapshots/48.1/script", uid=USER)["script"]
+            assert "token" not in guest and len(guest["token_sealed"]) > 128, guest
             second = c.node(2).call("GET", "/v1/snapshots/48.2", uid=USER)
             assert all(m["stored_pages"] == 0 and m["known_pages"] > 0 for m in second["members"]), second
             assert c.node(4).call("POST", "/v1/snapshots/48.1/verify", {}, USER)["ok"] is True
+            token = ask(c, 1, 48)["token"]
             c.delete(48, [1, 2])
             c.put(49, [3, 4], restart_from="48.1")
-            assert c.node(3).job(49)["restored_from"] == "48.1"
+            assert c.node(3).job(49)["restored_from"] == "48.1" and ask(c, 3, 49)["token"] == token
             c.delete(49, [3, 4])
             c.node(3).call("DELETE", "/v1/snapshots/48.2", uid=USER)  # and what only it needed
             assert c.node(4).call("POST", "/v1/snapshots/48.1/verify", {}, USER)["ok"] is True

@@ -282,7 +282,7 @@ static void what_is_not_the_callers_stays(void **state)
 
 	make(store, 3, 0);
 	make(store, 2, 0);
-	assert_ok(store_script_write(store, 5, "#!/bin/sh\n", &err), err);
+	assert_ok(fixture_script(store, 5, "#!/bin/sh\n", &err), err);
 	report = retain(store, &(struct retain_options){ .given = true, .rules = { 1, 1 }, .ended = true, .damaged = true,
 							  .allowed = only_users, .arg = &uid });
 	assert_int_equal(json_object_array_length(manifest_get(report, "snapshots")), 0);
@@ -303,7 +303,7 @@ static void a_job_that_has_ended_goes_with_its_last(void **state)
 
 	make(store, 3, 0);
 	make(store, 2, 0);
-	assert_ok(store_script_write(store, 5, "#!/bin/sh\n", &err), err);
+	assert_ok(fixture_script(store, 5, "#!/bin/sh\n", &err), err);
 	some = retain(store, &o);
 	assert_false(fm_json_bool_or(some, "folder_removed", true));
 	assert_string_equal(fixture_listed(store, 5), "2");

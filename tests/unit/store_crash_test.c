@@ -179,7 +179,7 @@ static void whole_life(const char *store)
 	struct fm_error err;
 	unsigned removed;
 
-	if (store_script_write(store, 5, "#!/bin/sh\n", &err) < 0 ||
+	if (fixture_script(store, 5, "#!/bin/sh\n", &err) < 0 ||
 	    fixture_snapshot(store, 5, 2, &id, &err) < 0 || id.n != 4 ||
 	    fixture_prune(store, 5, 2, &removed, &err) < 0 || removed != 1 ||
 	    store_begin(store, 5, &id, &err) < 0 || store_discard(store, &id, &err) < 0)

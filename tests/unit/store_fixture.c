@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "agent/store/retain.h"
+#include "agent/store/secret.h"
 #include "agent/store/stream.h"
 #include "agent/xenstream/writer.h"
 #include "common/cleanup.h"
@@ -223,6 +224,17 @@ const char *fixture_listed(const char *store, uint32_t job)
 		assert_true(used < sizeof(text));
 	}
 	return text;
+}
+
+int fixture_script(const char *store, uint32_t job, const char *script, struct fm_error *err)
+{
+	struct store_access access;
+	int rc = store_access_job(&access, store, job, NULL, true, err);
+
+	if (rc == 0)
+		rc = store_script_write(&access, script, err);
+	store_access_close(&access);
+	return rc;
 }
 
 int fixture_prune(const char *store, uint32_t job, unsigned keep, unsigned *removed_r, struct fm_error *err)

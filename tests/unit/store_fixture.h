@@ -35,6 +35,8 @@ int fixture_snapshot(const char *store, uint32_t job, unsigned members, struct f
 const char *fixture_listed(const char *store, uint32_t job);
 
 /* Retention by number alone; 0, or -1 with err. */
+/* The job's script, not encrypted. */
+int fixture_script(const char *store, uint32_t job, const char *script, struct fm_error *err);
 int fixture_prune(const char *store, uint32_t job, unsigned keep, unsigned *removed_r, struct fm_error *err);
 
 /* Flip one bit of byte `at` of a file; at < 0 counts from its end. */

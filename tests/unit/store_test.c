@@ -451,21 +451,6 @@ static void a_small_file_comes_back_or_is_refused(void **state)
 	assert_code(store_file_read(store, &file, 9, &none, &size, &err), err, FM_CORRUPT);
 }
 
-static void the_script_is_kept(void **state)
-{
-	const char *store = *state;
-	FM_AUTO_FREE char *script = NULL;
-	struct fm_error err;
-
-	assert_null(store_script_read(store, 9, &err));
-	assert_int_equal(err.code, FM_NOT_FOUND);
-	assert_ok(store_script_write(store, 9, "#!/bin/sh\nold\n", &err), err);
-	assert_ok(store_script_write(store, 9, "#!/bin/sh\necho \xc3\xa9\n", &err), err);
-	script = store_script_read(store, 9, &err);
-	assert_string_equal(script, "#!/bin/sh\necho \xc3\xa9\n");
-	assert_string_equal(fixture_listed(store, 9), "");
-}
-
 /* Each child takes `takes` numbers and writes them into the pipe. */
 static void take_numbers(const char *store, int go, int out, int takes)
 {
@@ -544,7 +529,6 @@ int main(void)
 		T(numbers_are_plain),
 		T(names_are_plain),
 		T(a_small_file_comes_back_or_is_refused),
-		T(the_script_is_kept),
 		T(processes_get_distinct_numbers),
 	};
 
