@@ -34,6 +34,7 @@ struct server {
 	struct event *timer;
 	server_handler handler;
 	struct pending *pending; /* suspended connections */
+	bool resumed; /* one of them, and libmicrohttpd has not run since */
 	char *socket_path;
 	bool local;
 };
@@ -56,6 +57,7 @@ static void server_pump(struct server *server)
 {
 	MHD_UNSIGNED_LONG_LONG ms;
 
+	server->resumed = false;
 	MHD_run(server->daemon);
 	/* Work libmicrohttpd holds ready is not on its epoll fd: ask each time. */
 	if (MHD_get_timeout(server->daemon, &ms) == MHD_YES) {
@@ -65,6 +67,8 @@ static void server_pump(struct server *server)
 	} else {
 		event_del(server->timer);
 	}
+	if (server->resumed) /* while it ran, by another request of its: that call has been undone above */
+		event_active(server->timer, EV_TIMEOUT, 1);
 }
 
 static void on_readable(evutil_socket_t fd, short what, void *arg)
@@ -159,6 +163,7 @@ static void answer(struct pending *p, unsigned status, struct json_object *body)
 	if (p->next)
 		p->next->prev = p->prev;
 	p->suspended = false;
+	p->server->resumed = true;
 	MHD_resume_connection(p->connection);
 	event_active(p->server->timer, EV_TIMEOUT, 1);
 }
