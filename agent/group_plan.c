@@ -67,8 +67,12 @@ static void on_early_timeout(evutil_socket_t fd, short what, void *arg)
 
 static void plan_wait(struct job *job, struct request *req)
 {
+	struct fm_error why = job->error;
+
 	if (job->state == JOB_FAILED || job->state == JOB_CRASHED) {
-		request_fail(req, &job->error);
+		if (why.code == FM_NOT_FOUND) /* to a member that is: nobody is there yet, ask again */
+			why.code = FM_FAILED;
+		request_fail(req, &why);
 		return;
 	}
 	job_wait(&job->plan, req);

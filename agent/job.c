@@ -184,8 +184,13 @@ void job_wake(struct job *job)
 		answer_attach(job, w->req);
 		free(w);
 	}
-	if (job->state != JOB_RUNNING)
-		fail_waiters(&job->plan, &job->error);
+	if (job->state != JOB_RUNNING) {
+		struct fm_error why = job->error;
+
+		if (why.code == FM_NOT_FOUND) /* as in group_plan.c */
+			why.code = FM_FAILED;
+		fail_waiters(&job->plan, &why);
+	}
 }
 
 void job_set_state(struct job *job, enum job_state state, const struct fm_error *error)
