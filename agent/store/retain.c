@@ -27,6 +27,8 @@
 #include "common/cleanup.h"
 #include "common/io.h"
 
+#define ALONE_WAIT_MS 10000 /* for a sweep in the background to give way */
+
 struct retention {
 	const char *store;
 	uint32_t job;
@@ -239,7 +241,12 @@ static int remove_alone(struct retention *r, struct fm_error *err)
 {
 	FM_AUTO_FREE char *dir = fm_format("%s/%" PRIu32 "/pages", r->store, r->job);
 	struct pages_store *pages = dir ? pages_store_open(dir, r->job, NULL, err) : NULL;
-	int rc = pages ? pages_sweep_begin(pages, err) : -1;
+	int rc = -1;
+
+	if (pages) {
+		pages_sweep_wait(pages, ALONE_WAIT_MS);
+		rc = pages_sweep_begin(pages, err);
+	}
 
 	if (rc == 0)
 		rc = folder_remove_job(r->store, r->job, err);

@@ -21,6 +21,7 @@
 #include "common/io.h"
 
 #define MAP_SUFFIX ".map"
+#define SWEEP_WAIT_MS 10000 /* for another to give way */
 
 struct sweep {
 	const char *store;
@@ -68,6 +69,8 @@ static int mark_folder(struct sweep *s, const char *path, struct fm_error *err)
 
 		if (!is_map(entry->d_name))
 			continue;
+		if (s->o->background && pages_sweep_wanted(s->pages))
+			return closedir(dir), fm_fail(err, FM_BUSY, "a writer or a reader waits");
 		map = fm_format("%s/%s", path, entry->d_name);
 		rc = map ? mark_map(s, map, err) : fm_fail(err, FM_FAILED, "out of memory");
 		errno = 0;
@@ -128,6 +131,19 @@ static uint64_t file_bytes(const struct sweep *s, const char *id)
 	return path && lstat(path, &st) == 0 ? (uint64_t)st.st_size : 0;
 }
 
+static int remove_pack(struct sweep *s, const char *id, uint64_t bytes, struct fm_error *err)
+{
+	if (!s->o->dry_run && pages_sweep_wanted(s->pages)) {
+		s->result->given_way = true;
+		return 0;
+	}
+	if (!s->o->dry_run && pages_pack_remove(s->pages, id, err) < 0)
+		return -1;
+	s->result->removed++;
+	s->result->freed += bytes;
+	return 0;
+}
+
 /* First what takes no room to do. */
 static int remove_packs(struct sweep *s, struct fm_error *err)
 {
@@ -143,16 +159,12 @@ static int remove_packs(struct sweep *s, struct fm_error *err)
 
 			note_damage(s, text ? text : p.id);
 		}
-		if (p.damaged ? p.named : p.needed > 0)
+		if (p.named || p.needed > 0) /* a map may name it only for a page that lies elsewhere by now */
 			continue;
-		if (!s->o->dry_run && pages_sweep_wanted(s->pages)) {
-			s->result->given_way = true;
-			return 0;
-		}
-		if (!s->o->dry_run && pages_pack_remove(s->pages, p.id, err) < 0)
+		if (remove_pack(s, p.id, bytes, err) < 0)
 			return -1;
-		s->result->removed++;
-		s->result->freed += bytes;
+		if (s->result->given_way)
+			return 0;
 	}
 	return 0;
 }
@@ -182,22 +194,32 @@ static int rewrite_pack(struct sweep *s, const struct pages_needed_pack *p, stru
 	return 0;
 }
 
+/* Of each page the copy that stays, in both senses: kept, and read before others go for it. */
+static int choose_once(struct sweep *s, struct fm_error *err)
+{
+	if (!s->o->compact || s->result->given_way || pages_needed_once(s->needed, err) == 0)
+		return 0;
+	if (err->code != FM_BUSY)
+		return -1;
+	s->result->given_way = true;
+	return 0;
+}
+
 static int rewrite_packs(struct sweep *s, struct fm_error *err)
 {
-	unsigned share = s->o->share ? s->o->share : SWEEP_SHARE;
+	unsigned share = s->o->share ? s->o->share : s->o->compact ? 100 : SWEEP_SHARE;
 	struct pages_needed_pack p;
+	int rc = 0;
 
-	if (s->o->compact && pages_needed_once(s->needed, err) < 0)
-		return -1;
-	for (size_t i = 0; !s->result->given_way && pages_needed_pack(s->needed, i, &p); i++) {
+	for (size_t i = 0; rc == 0 && !s->result->given_way && pages_needed_pack(s->needed, i, &p); i++) {
 		bool wasteful = (uint64_t)p.needed * 100 < (uint64_t)p.present * share;
 
-		if (s->o->compact)
-			wasteful = p.hot || p.needed < p.present;
-		if (p.needed > 0 && wasteful && rewrite_pack(s, &p, err) < 0)
-			return -1;
+		if (s->o->compact && p.hot)
+			wasteful = true;
+		if (!p.damaged && (p.named || p.needed > 0) && p.present > 0 && wasteful)
+			rc = rewrite_pack(s, &p, err);
 	}
-	return 0;
+	return rc;
 }
 
 static int run(struct sweep *s, struct fm_error *err)
@@ -207,7 +229,9 @@ static int run(struct sweep *s, struct fm_error *err)
 	if (pages_sweep_begin(s->pages, err) < 0)
 		return -1;
 	s->needed = pages_needed_create(s->pages, err);
-	if (!s->needed || mark(s, err) < 0 || remove_packs(s, err) < 0)
+	if (!s->needed || mark(s, err) < 0 || choose_once(s, err) < 0)
+		return -1;
+	if (!s->result->given_way && remove_packs(s, err) < 0)
 		return -1;
 	if (!s->o->dry_run && pages_store_sweep(s->pages, &parts, err) < 0)
 		return -1;
@@ -228,6 +252,8 @@ int store_sweep(const char *store, uint32_t job, const struct sweep_options *o, 
 	}
 	if (rc == 0)
 		s.pages = pages_store_open(s.access.pages, job, s.access.key, err);
+	if (s.pages)
+		pages_sweep_wait(s.pages, o->background ? 0 : SWEEP_WAIT_MS);
 	rc = s.pages ? run(&s, err) : -1;
 	pages_needed_destroy(s.needed);
 	pages_store_close(s.pages);

@@ -9,7 +9,7 @@
  * It is alone with the packs (pages.h, sweeping): no writer and no reader is under way, on any node, and one that comes
  * is let through, after a frame's work at most. Each step is a removal of a pack, or the replacement of one by its
  * rewritten self, both at once and durable, and every map stays valid between them: it may be killed anywhere, and
- * the next one goes on. Blocks, and may end by SIGBUS on a broken disk (pages/pack.h): in a process of its own.
+ * the next one goes on. A pack stays as long as a map names it, if only with the hashes of pages that lie in others. Blocks, and may end by SIGBUS on a broken disk (pages/pack.h): in a process of its own.
  */
 #ifndef FM_STORE_SWEEP_H
 #define FM_STORE_SWEEP_H
@@ -26,7 +26,8 @@
 struct sweep_options {
 	const char *key_file; /* KeyFile=; NULL or "": none. An encrypted job's maps cannot be read without */
 	unsigned share;       /* a pack of which less than that, in %, is needed is rewritten; 0: SWEEP_SHARE */
-	bool compact;         /* of each page one copy, and all by zstd: the pass behind the hot one */
+	bool compact;         /* of each page one copy, and all by zstd: the pass behind the hot one; share: 0: 100 */
+	bool background;      /* it gives way to other sweeps, too; else it waits for one that is at it, for some seconds */
 	bool dry_run;         /* count only; what a rewrite frees is then an estimate */
 	const uint32_t *gone; /* with dry_run: numbers of snapshots to be taken for removed */
 	size_t gone_count;

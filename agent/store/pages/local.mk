@@ -9,7 +9,7 @@ libfm_pages_la_SOURCES = \
 	agent/store/pages/maintain.c \
 	agent/store/pages/map.c agent/store/pages/map.h \
 	agent/store/pages/map_file.c agent/store/pages/map_runs.c agent/store/pages/map_seal.c \
-	agent/store/pages/needed.c \
+	agent/store/pages/needed.c agent/store/pages/needed_once.c agent/store/pages/needed_private.h \
 	agent/store/pages/pack.c agent/store/pages/pack.h agent/store/pages/pack_open.c \
 	agent/store/pages/pack_finish.c agent/store/pages/pack_write.c \
 	agent/store/pages/pack_write.h agent/store/pages/pack_write_private.h \

@@ -12,7 +12,7 @@
 
 #include "agent/store/pages/hash.h"
 #include "agent/store/pages/pack_write.h"
-#include "agent/store/pages/store_private.h"
+#include "agent/store/pages/needed_private.h"
 #include "common/cleanup.h"
 
 /* A pack read from its first frame to its last. */
@@ -77,6 +77,30 @@ static int walk_frame(struct walk *w, uint32_t f, struct fm_error *err)
 				       w->pack->path, f, slot[i] ? slot[i] - 1 : i);
 	w->pages += pages;
 	return 0;
+}
+
+int pack_check_slots(struct pages_store *s, const struct pack *p, const uint8_t *bits, struct fm_error *err)
+{
+	FM_AUTO_FREE bool *wanted = calloc((size_t)p->frames + 1, sizeof(*wanted));
+	struct walk w = { 0 };
+	char hex[65];
+	int rc;
+
+	if (!wanted)
+		return fm_fail(err, FM_FAILED, "out of memory");
+	for (uint32_t i = 0; i < p->slots; i++)
+		if (bits[i / 8] & 1u << i % 8 && p->location[i] != DISK_ABSENT)
+			wanted[DISK_LOCATION_FRAME(p->location[i])] = true;
+	hash_hex(p->id, hex);
+	rc = walk_begin(&w, s, hex, err);
+	for (uint32_t f = 0; rc == 0 && f < w.pack->frames; f++) {
+		if (pages_sweep_wanted(s))
+			rc = fm_fail(err, FM_BUSY, "%s: a sweep gives way to a writer or a reader", s->dir);
+		else if (f < p->frames && wanted[f])
+			rc = walk_frame(&w, f, err);
+	}
+	walk_end(&w);
+	return rc;
 }
 
 /* The order is derived; a wrong one would hide pages. The digest covers it, but not who wrote it. */

@@ -13,16 +13,7 @@
 
 #include "agent/store/pages/hash.h"
 #include "agent/store/pages/map.h"
-#include "agent/store/pages/store_private.h"
-
-struct pages_needed {
-	const struct pages_store *store;
-	uint8_t **bits; /* of each of the store's packs */
-	bool *named;
-	uint8_t (*damaged)[32]; /* ids of packs that do not verify */
-	bool *damaged_named;
-	size_t damages;
-};
+#include "agent/store/pages/needed_private.h"
 
 static int add_damaged(void *data, const uint8_t id[32])
 {
@@ -126,11 +117,6 @@ int pages_needed_map(struct pages_needed *n, const struct pages_map *m, struct f
 	return 0;
 }
 
-static bool is_set(const struct pages_needed *n, size_t pack, uint32_t slot)
-{
-	return n->bits[pack][slot / 8] & 1u << slot % 8;
-}
-
 /* Wherever the page is, it is needed there. */
 static void need_elsewhere(struct pages_needed *n, const uint8_t hash[32])
 {
@@ -150,68 +136,17 @@ void pages_needed_settle(struct pages_needed *n)
 		if (p->present == p->slots)
 			continue;
 		for (uint32_t slot = 0; slot < p->slots; slot++)
-			if (p->location[slot] == DISK_ABSENT && is_set(n, i, slot))
+			if (p->location[slot] == DISK_ABSENT && needed_bit(n, i, slot))
 				need_elsewhere(n, p->hash[slot]);
 	}
 }
 
-struct copy {
-	uint64_t begin; /* of its hash */
-	uint32_t pack, slot;
-};
-
-static int copy_compare(const void *a, const void *b)
+bool needed_is_hot(const struct pack *p)
 {
-	const struct copy *x = a, *y = b;
-
-	if (x->begin != y->begin)
-		return x->begin < y->begin ? -1 : 1;
-	return x->pack < y->pack ? -1 : x->pack > y->pack;
-}
-
-static const uint8_t *hash_of(const struct pages_needed *n, const struct copy *c)
-{
-	return n->store->pack[c->pack]->hash[c->slot];
-}
-
-/* Of those whose hashes begin alike, from c on: drop what an earlier one has. */
-static size_t drop_copies(struct pages_needed *n, const struct copy *c, const struct copy *end)
-{
-	size_t alike = 1;
-
-	while (c + alike < end && c[alike].begin == c->begin)
-		alike++;
-	for (size_t i = 1; i < alike; i++)
-		for (size_t k = 0; k < i; k++)
-			if (memcmp(hash_of(n, &c[k]), hash_of(n, &c[i]), 32) == 0) {
-				n->bits[c[i].pack][c[i].slot / 8] &= (uint8_t)~(1u << c[i].slot % 8);
-				break;
-			}
-	return alike;
-}
-
-int pages_needed_once(struct pages_needed *n, struct fm_error *err)
-{
-	struct copy *copies;
-	size_t count = 0, room = 0;
-
-	for (size_t i = 0; i < n->store->packs; i++)
-		room += n->store->pack[i]->present;
-	copies = malloc((room + 1) * sizeof(*copies));
-	if (!copies)
-		return fm_fail(err, FM_FAILED, "out of memory");
-	for (size_t i = 0; i < n->store->packs; i++)
-		for (uint32_t slot = 0; slot < n->store->pack[i]->slots; slot++) {
-			if (n->store->pack[i]->location[slot] == DISK_ABSENT || !is_set(n, i, slot))
-				continue;
-			copies[count] = (struct copy){ .pack = (uint32_t)i, .slot = slot };
-			memcpy(&copies[count++].begin, n->store->pack[i]->hash[slot], sizeof(copies->begin));
-		}
-	qsort(copies, count, sizeof(*copies), copy_compare);
-	for (size_t i = 0; i < count;)
-		i += drop_copies(n, &copies[i], copies + count);
-	free(copies);
-	return 0;
+	for (uint32_t f = 0; f < p->frames; f++)
+		if (p->frame[f].codec == PAGES_LZ4)
+			return true;
+	return false;
 }
 
 static uint64_t frame_bytes(const struct pack *p)
@@ -244,9 +179,8 @@ bool pages_needed_pack(const struct pages_needed *n, size_t i, struct pages_need
 	pack_r->bytes = p->bytes;
 	pack_r->frame_bytes = frame_bytes(p);
 	pack_r->keep = n->bits[i];
-	for (uint32_t f = 0; f < p->frames; f++)
-		pack_r->hot = pack_r->hot || p->frame[f].codec == PAGES_LZ4;
+	pack_r->hot = needed_is_hot(p);
 	for (uint32_t slot = 0; slot < p->slots; slot++)
-		pack_r->needed += p->location[slot] != DISK_ABSENT && is_set(n, i, slot);
+		pack_r->needed += p->location[slot] != DISK_ABSENT && needed_bit(n, i, slot);
 	return true;
 }

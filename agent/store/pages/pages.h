@@ -243,13 +243,15 @@ int pages_reader_fetch(struct pages_reader *r, const uint64_t *pfn, size_t count
  *
  *	pages_sweep_begin(); pages_needed_create();
  *	for each map of the job, without a manifest, too: pages_needed_map(); then pages_needed_settle();
- *	for each pages_needed_pack(): pages_pack_remove(), or pages_pack_rewrite() with keep; pages_sweep_end();
+ *	for each pages_needed_pack(): pages_pack_remove() if it is not named and nothing of it is needed, or
+ *	pages_pack_rewrite() with keep; pages_sweep_end();
  *
  * The lock is the kernel's (flock of "<dir>/lock"): it goes with the process that has it. A sweep is never urgent: who
  * has to wait for it holds "<dir>/lock.want", and it gives way.
  */
 
 /* FM_BUSY: a writer, a reader or another sweep is under way, here or on another node. While it lasts, others wait. */
+void pages_sweep_wait(struct pages_store *s, int64_t ms); /* so long it waits for another sweep to give way; 0 at first */
 int pages_sweep_begin(struct pages_store *s, struct fm_error *err);
 void pages_sweep_end(struct pages_store *s); /* also without a sweep */
 /* A writer or a reader waits: end the sweep soon, what is left is the next one's. */
@@ -265,14 +267,17 @@ void pages_needed_destroy(struct pages_needed *n); /* NULL is fine */
 int pages_needed_map(struct pages_needed *n, const struct pages_map *m, struct fm_error *err);
 /* After the last map: a needed page that is absent from its pack is needed wherever else it is. */
 void pages_needed_settle(struct pages_needed *n);
-/* After that: of a page that several packs have, one copy is enough. The others' become absent when their packs are rewritten;
- * a reader finds such a page by its hash. Memory: 16 bytes a page. */
+/*
+ * After that: of a page that several packs have, one copy is enough. The others' become absent when their packs are rewritten;
+ * a reader finds such a page by its hash. What is to stay is read and verified before anything goes for it; where it is
+ * damaged all its copies stay. Memory: 24 bytes a page. FM_BUSY: it gives way, as pages_pack_rewrite().
+ */
 int pages_needed_once(struct pages_needed *n, struct fm_error *err);
 
 struct pages_needed_pack {
 	char id[65];
 	bool damaged;         /* does not verify: only id and named are known */
-	bool named;           /* by a map */
+	bool named;           /* by a map, perhaps only for what has become absent: then its hashes must stay, so must the file */
 	uint32_t present;     /* pages in it */
 	uint32_t needed;      /* of these */
 	uint64_t bytes;       /* of the file */

@@ -15,6 +15,7 @@ struct pages_store {
 	struct pages_usage found; /* by the last scan */
 	int sweep_fd, want_fd;    /* -1: no sweep of ours */
 	int64_t wait_ms;          /* of writers and readers, for a sweep */
+	int64_t sweep_wait_ms;    /* of a sweep, for another */
 };
 
 /* The pack of that id among those known, or -1. */

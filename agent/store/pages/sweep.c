@@ -22,6 +22,7 @@
 #define LOCK_NAME "lock"
 #define WANT_NAME "lock.want"
 #define LOOK_NS 20000000L
+#define GIVEN_UP 2
 
 static int lock_open(const struct pages_store *s, const char *name, struct fm_error *err)
 {
@@ -55,15 +56,31 @@ static int64_t now_ms(void)
 	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-/* A sweep has it. Say that it is wanted and look again until it is there, or wait_ms are over: as lock_try(). */
-static int lock_wait(const struct pages_store *s, int fd, struct fm_error *err)
+/* Who would have it alone waits for a sweep, which gives way; for writers and readers he does not. */
+static int lock_try_again(const struct pages_store *s, int fd, bool alone, struct fm_error *err)
+{
+	int rc = lock_try(s, fd, alone ? LOCK_EX : LOCK_SH, err);
+
+	if (rc != 0 || !alone)
+		return rc;
+	rc = lock_try(s, fd, LOCK_SH, err);
+	if (rc > 0)
+		flock(fd, LOCK_UN);
+	return rc > 0 ? GIVEN_UP : rc;
+}
+
+/*
+ * A sweep has it. Say that it is wanted and look again until it is there, or time is over: as lock_try(). GIVEN_UP: it
+ * is somebody else who has it.
+ */
+static int lock_wait(const struct pages_store *s, int fd, bool alone, struct fm_error *err)
 {
 	const struct timespec pause = { 0, LOOK_NS };
-	int64_t until = now_ms() + s->wait_ms;
+	int64_t wait_ms = alone ? s->sweep_wait_ms : s->wait_ms, until = now_ms() + wait_ms;
 	FM_AUTO_CLOSE int want = -1;
 	int rc = 0;
 
-	if (s->wait_ms <= 0)
+	if (wait_ms <= 0)
 		return 0;
 	want = lock_open(s, WANT_NAME, err);
 	if (want < 0)
@@ -73,7 +90,7 @@ static int lock_wait(const struct pages_store *s, int fd, struct fm_error *err)
 		if (lock_try(s, want, LOCK_SH, err) < 0)
 			return -1;
 		nanosleep(&pause, NULL);
-		rc = lock_try(s, fd, LOCK_SH, err);
+		rc = lock_try_again(s, fd, alone, err);
 	}
 	return rc;
 }
@@ -86,11 +103,11 @@ int store_lock(const struct pages_store *s, bool alone, struct fm_error *err)
 	if (fd < 0)
 		return -1;
 	rc = lock_try(s, fd, alone ? LOCK_EX : LOCK_SH, err);
-	if (rc == 0 && !alone)
-		rc = lock_wait(s, fd, err);
-	if (rc > 0)
-		return fm_steal_fd(&fd);
 	if (rc == 0)
+		rc = lock_wait(s, fd, alone, err);
+	if (rc == 1)
+		return fm_steal_fd(&fd);
+	if (rc >= 0)
 		fm_fail(err, FM_BUSY, "%s: %s", s->dir,
 			alone ? "pages are being written, read, or swept" : "a sweep is under way");
 	return -1;
@@ -100,6 +117,11 @@ int store_lock_to_read(const struct pages_store *s, int *fd_r, struct fm_error *
 {
 	*fd_r = store_lock(s, false, err);
 	return *fd_r >= 0 || err->code == FM_INCOMPATIBLE ? 0 : -1;
+}
+
+void pages_sweep_wait(struct pages_store *s, int64_t ms)
+{
+	s->sweep_wait_ms = ms;
 }
 
 int pages_sweep_begin(struct pages_store *s, struct fm_error *err)
