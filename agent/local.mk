@@ -4,6 +4,7 @@ noinst_LTLIBRARIES += libagent.la
 libagent_la_SOURCES = \
 	agent/agent.h \
 	agent/child.c agent/child.h \
+	agent/compact.c agent/compact.h \
 	agent/cut_inject.c agent/cut_inject.h agent/hypervisor/sim_inject.c agent/hypervisor/sim.h \
 	agent/cutter.c agent/cutter.h agent/cutter_do.c agent/cutter_private.h \
 	agent/domains.c agent/domains.h \
@@ -45,6 +46,7 @@ fermatad_LDADD = libagent.la libcut.la libgate.la libfm_store.la libfermata.la \
 # Real agents on loopback with simulated domains; they say why when they cannot run (exit 77).
 cluster_tests = \
 	tests/cluster/abort_test.py \
+	tests/cluster/compact_test.py \
 	tests/cluster/daemon_test.py \
 	tests/cluster/drain_test.py \
 	tests/cluster/fault_test.py \

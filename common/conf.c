@@ -36,6 +36,7 @@ static const struct conf_key conf_keys[] = {
 	TEXT("RunDir", run_dir, "/run/fermata"),
 	TEXT("StoreDir", store_dir, FM_LOCALSTATEDIR "/lib/fermata/store"),
 	TEXT("KeyFile", key_file, ""),
+	KEY("Compact", compact, CONF_BOOL, 0, 0, "yes"),
 	TEXT("AdminUsers", admin_users, "root,slurm"),
 	TEXT("Hypervisor", hypervisor, "xen"),
 	TEXT("Gate", gate, "bpf"),
