@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "agent/store/pages/hash.h"
+#include "common/io.h"
 
 static int parent_packs_find(struct place *p, bool all, struct fm_error *err)
 {
@@ -121,6 +122,7 @@ void place_dispose(struct place *p)
 	frame_buffers_free(p->idle);
 	pthread_mutex_destroy(&p->lock);
 	pages_map_close(p->map);
+	claimed_dispose(&p->claimed);
 	free(p->parent_pack);
 	free(p->base);
 }
@@ -162,12 +164,49 @@ static int find(struct place *p, uint64_t pfn, const uint8_t hash[32], uint32_t 
 		*ref_r = p->map->pack[p->map_pack].base + (uint32_t)slot;
 		return 1;
 	}
+	*ref_r = claimed_find(&p->claimed, hash);
+	if (*ref_r != REF_NONE)
+		return 1;
 	for (size_t i = p->store->packs; i-- > 0;) {
 		slot = pack_find(p->store->pack[i], hash);
 		if (slot >= 0)
 			return known_ref(p, i, (uint32_t)slot, ref_r, err) < 0 ? -1 : 1;
 	}
 	return 0;
+}
+
+int place_knows(struct place *p, uint64_t pfn, const uint8_t hash[32], struct fm_error *err)
+{
+	uint32_t ref;
+
+	return find(p, pfn, hash, &ref, err);
+}
+
+int place_leave(struct place *p, const uint8_t hash[32], struct fm_error *err)
+{
+	return claimed_find(&p->claimed, hash) != REF_NONE ? 0 : claimed_add(&p->claimed, p->map, hash, err);
+}
+
+int place_settle(struct place *p, struct fm_error *err)
+{
+	int rc = claimed_look(&p->claimed, p->store, err);
+	uint64_t at = 0;
+
+	if (rc <= 0 || p->claimed.count == 0 || p->settled)
+		return rc;
+	if (bases_make(p, err) < 0)
+		return -1;
+	for (uint64_t pfn; (pfn = map_next(p->map, at)) < PAGES_PFN_END; at = pfn + 1) {
+		uint32_t pack, slot, ref;
+
+		if (!claimed_place(&p->claimed, map_get(p->map, pfn), &pack, &slot))
+			continue;
+		if (known_ref(p, pack, slot, &ref, err) < 0 || map_set(p->map, pfn, ref, err) < 0)
+			return -1;
+	}
+	p->settled = true;
+	/* Their names are durable, whoever gave them. */
+	return fm_fsync_dir(p->store->dir, err) < 0 ? -1 : 1;
 }
 
 static int pack_begin(struct place *p, struct fm_error *err)
@@ -266,7 +305,7 @@ struct frame_buffer *place_take_full(struct place *p)
 
 static void memory_note(struct place *p)
 {
-	uint64_t now = pages_map_memory(p->map) + p->bases * sizeof(*p->base) +
+	uint64_t now = pages_map_memory(p->map) + p->bases * sizeof(*p->base) + claimed_memory(&p->claimed) +
 		       (p->pack ? pack_writer_memory(p->pack) : 0) + p->seen.room * sizeof(*p->seen.slot);
 
 	if (now > p->memory)
