@@ -20,6 +20,7 @@
 #include "common/log.h"
 
 struct children;
+struct claims;
 struct compaction;
 struct links;
 struct peers;
@@ -43,6 +44,7 @@ struct agent {
 	struct job *jobs;      /* this node's members */
 	struct sweeping *sweepings; /* of jobs' pages, by us (prune.c) */
 	struct compaction *compactions; /* compact.h */
+	struct claims *claims;          /* claims.h */
 	uid_t *admins;
 	size_t admin_count;
 	uint64_t started_ns;

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "agent/claims.h"
 #include "agent/compact.h"
 #include "agent/cutter.h"
 #include "agent/group.h"
@@ -106,6 +107,7 @@ void job_remove(struct job *job)
 	struct fm_error err;
 
 	compact_forget(job->agent, job->spec.job);
+	claims_forget(job->agent, job->spec.job);
 	for (struct job **at = &job->agent->jobs; *at; at = &(*at)->next)
 		if (*at == job) {
 			*at = job->next;

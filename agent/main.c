@@ -20,6 +20,7 @@
 
 #include "agent/agent.h"
 #include "agent/child.h"
+#include "agent/claims.h"
 #include "agent/compact.h"
 #include "agent/job.h"
 #include "agent/notify.h"
@@ -206,6 +207,7 @@ static void agent_dispose(struct agent *agent)
 	trees_free(agent);
 	prunes_free(agent);
 	compacts_free(agent);
+	claims_free(agent);
 	links_destroy(agent->links);
 	peers_destroy(agent->peers);
 	watch_destroy(agent->watch);

@@ -36,6 +36,8 @@ static const struct conf_key conf_keys[] = {
 	TEXT("RunDir", run_dir, "/run/fermata"),
 	TEXT("StoreDir", store_dir, FM_LOCALSTATEDIR "/lib/fermata/store"),
 	TEXT("KeyFile", key_file, ""),
+	KEY("Across", across, CONF_BOOL, 0, 0, "yes"),
+	KEY("AcrossWait", across_wait_ms, CONF_DURATION, 1, 60000, "2s"),
 	KEY("Compact", compact, CONF_BOOL, 0, 0, "yes"),
 	TEXT("AdminUsers", admin_users, "root,slurm"),
 	TEXT("Hypervisor", hypervisor, "xen"),
