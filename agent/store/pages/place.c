@@ -37,31 +37,6 @@ static int parent_packs_find(struct place *p, bool all, struct fm_error *err)
 	return 0;
 }
 
-/*
- * What is inherited is not looked at again, so it must be there: between the opening of the parent's map and our lock it
- * may have been removed, and swept.
- */
-static int parent_pages_check(const struct place *p, struct fm_error *err)
-{
-	const struct pages_map *m = p->parent;
-
-	for (uint64_t pfn = map_next(m, 0); pfn < PAGES_PFN_END; pfn = map_next(m, pfn + 1)) {
-		uint32_t ref = map_get(m, pfn), slot;
-		const struct pack *pack;
-		size_t of;
-
-		if (ref < REF_FIRST)
-			continue;
-		of = map_pack_of(m, ref);
-		slot = ref - m->pack[of].base;
-		pack = p->store->pack[p->parent_pack[of]];
-		if (pack->location[slot] == DISK_ABSENT)
-			return fm_fail(err, FM_CORRUPT, "%s: the last snapshot's page %u (pfn %#llx) was removed from it",
-				       pack->path, slot, (unsigned long long)pfn);
-	}
-	return 0;
-}
-
 static int bases_make(struct place *p, struct fm_error *err)
 {
 	uint32_t *bigger = realloc(p->base, (p->store->packs + 1) * sizeof(*bigger));
@@ -73,6 +48,8 @@ static int bases_make(struct place *p, struct fm_error *err)
 		p->base[p->bases] = 0;
 	return 0;
 }
+
+static int inherit(struct place *p, struct fm_error *err);
 
 int place_init(struct place *p, struct pages_store *s, const struct pages_writer_options *o, struct fm_error *err)
 {
@@ -92,15 +69,7 @@ int place_init(struct place *p, struct pages_store *s, const struct pages_writer
 		return fm_fail(err, FM_USAGE, "the parent is a snapshot of job %u, not %u", p->parent->job, s->job);
 	if (parent_packs_find(p, o->inherit, err) < 0)
 		return -1;
-	if (!o->inherit)
-		return 0;
-	if (parent_pages_check(p, err) < 0)
-		return -1;
-	if (map_inherit(p->map, p->parent, err) < 0)
-		return -1;
-	for (size_t i = 0; i < p->map->packs; i++)
-		p->base[p->parent_pack[i]] = p->map->pack[i].base;
-	return 0;
+	return o->inherit ? inherit(p, err) : 0;
 }
 
 void frame_buffers_free(struct frame_buffer *f)
@@ -173,6 +142,69 @@ static int find(struct place *p, uint64_t pfn, const uint8_t hash[32], uint32_t 
 			return known_ref(p, i, (uint32_t)slot, ref_r, err) < 0 ? -1 : 1;
 	}
 	return 0;
+}
+
+static int open_all(void *data, const uint8_t id[32])
+{
+	struct pages_store *s = data;
+	struct fm_error damaged;
+
+	if (store_index(s, id) < 0)
+		(void)store_add(s, id, &damaged); /* one that does not verify is not where a page is found */
+	return 0;
+}
+
+/* The page is not in its pack any more: where is it? */
+static int move(struct place *p, uint64_t pfn, const struct pack *from, uint32_t was, struct fm_error *err)
+{
+	for (bool all = false;; all = true) {
+		uint32_t ref;
+
+		for (size_t i = p->store->packs; i-- > 0;) {
+			long slot = pack_find(p->store->pack[i], from->hash[was]);
+
+			if (slot >= 0)
+				return known_ref(p, i, (uint32_t)slot, &ref, err) < 0 ? -1 : map_set(p->map, pfn, ref, err);
+		}
+		if (all)
+			return fm_fail(err, FM_CORRUPT, "%s: the last snapshot's page %u (pfn %#llx) was removed from it",
+				       from->path, was, (unsigned long long)pfn);
+		if (store_each(p->store->dir, open_all, p->store, NULL, err) < 0 || bases_make(p, err) < 0)
+			return -1;
+	}
+}
+
+/*
+ * What is inherited is not looked at again, so it must be there: between the opening of the parent's map and our lock it
+ * may have been removed, and swept. What another pack keeps by now is named there.
+ */
+static int inherited_check(struct place *p, struct fm_error *err)
+{
+	const struct pages_map *m = p->parent;
+
+	for (uint64_t pfn = map_next(m, 0); pfn < PAGES_PFN_END; pfn = map_next(m, pfn + 1)) {
+		uint32_t ref = map_get(m, pfn), slot;
+		const struct pack *pack;
+		size_t of;
+
+		if (ref < REF_FIRST)
+			continue;
+		of = map_pack_of(m, ref);
+		slot = ref - m->pack[of].base;
+		pack = p->store->pack[p->parent_pack[of]];
+		if (pack->location[slot] == DISK_ABSENT && move(p, pfn, pack, slot, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int inherit(struct place *p, struct fm_error *err)
+{
+	if (map_inherit(p->map, p->parent, err) < 0)
+		return -1;
+	for (size_t i = 0; i < p->map->packs; i++)
+		p->base[p->parent_pack[i]] = p->map->pack[i].base;
+	return inherited_check(p, err);
 }
 
 int place_knows(struct place *p, uint64_t pfn, const uint8_t hash[32], struct fm_error *err)
