@@ -206,9 +206,12 @@ struct json_object *claims_request(const struct job *job, const struct fm_snapsh
 {
 	const struct fm_conf *conf = &job->agent->conf;
 	unsigned first = job->rank / CLAIMS_SET * CLAIMS_SET;
+	int64_t wait_ms = conf->round_timeout_ms / 4; /* arming waits for it, too: an owner must not cost the snapshot */
 	struct json_object *o, *owners;
 	char text[24];
 
+	if (conf->across_wait_ms < wait_ms)
+		wait_ms = conf->across_wait_ms;
 	if (!conf->across || job->alone || (first + 1 == job->spec.node_count && job->rank == first))
 		return NULL;
 	o = json_object_new_object();
@@ -217,7 +220,7 @@ struct json_object *claims_request(const struct job *job, const struct fm_snapsh
 	fm_json_set_string(o, "snapshot", text);
 	fm_json_set_int(o, "rank", job->rank);
 	fm_json_set_int(o, "port", conf->port);
-	fm_json_set_int(o, "wait_ms", conf->across_wait_ms);
+	fm_json_set_int(o, "wait_ms", wait_ms);
 	fm_json_set_string(o, "node_addr", conf->node_addr);
 	fm_json_set_string(o, "munge_socket", conf->munge_socket);
 	for (unsigned i = first; i < job->spec.node_count && i < first + CLAIMS_SET; i++)

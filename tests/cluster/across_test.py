@@ -57,7 +57,7 @@ def encrypted():
             f.write(os.urandom(32).hex() + "\n")
         for i in (1, 2):
             c.node(i).kill()
-            c.node(i).configure({"KeyFile": key, "Compact": "no"})
+            c.node(i).configure(dict(c.settings, KeyFile=key))
             c.node(i).start()
         put(c, 23, [1, 2])
         s = c.snapshot(23, 1)

@@ -10,6 +10,7 @@ class Alike(Cluster):
 
     def __init__(self, count, percent=80, **settings):
         os.environ["FERMATA_SIM_ALIKE"] = str(percent)
+        settings.setdefault("RoundTimeout", "120s")  # a quarter of it bounds AcrossWait
         super().__init__(count, **settings)
 
     def close(self):
