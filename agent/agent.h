@@ -20,6 +20,8 @@
 #include "common/log.h"
 
 struct children;
+struct claims;
+struct compaction;
 struct links;
 struct peers;
 struct server;
@@ -41,6 +43,8 @@ struct agent {
 	struct watch *watch;   /* tells of guests' deaths */
 	struct job *jobs;      /* this node's members */
 	struct sweeping *sweepings; /* of jobs' pages, by us (prune.c) */
+	struct compaction *compactions; /* compact.h */
+	struct claims *claims;          /* claims.h */
 	uid_t *admins;
 	size_t admin_count;
 	uint64_t started_ns;

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/claims.h"
 #include "agent/cutter_private.h"
 #include "agent/store/access.h"
 #include "agent/task.h"
@@ -111,7 +112,7 @@ static void on_save_ended(struct worker *w, const struct fm_error *error, void *
 static struct json_object *save_request(struct cutter *c)
 {
 	const struct fm_conf *conf = &c->job->agent->conf;
-	struct json_object *o = json_object_new_object();
+	struct json_object *o = json_object_new_object(), *claims;
 	FM_AUTO_FREE char *path = fm_format("%s/%s", c->dir, c->map_name);
 	FM_AUTO_FREE char *folder = fm_format("%s/%u", conf->store_dir, c->id.job);
 
@@ -124,6 +125,9 @@ static struct json_object *save_request(struct cutter *c)
 		fm_json_set_string(o, "key_file", conf->key_file);
 	if (c->job->last_map)
 		fm_json_set_string(o, "parent", c->job->last_map);
+	claims = claims_request(c->job, &c->id);
+	if (claims)
+		json_object_object_add(o, "claims", claims);
 	fm_json_set_string(o, "rundir", conf->run_dir);
 	fm_json_set_int(o, "hold_max_ms", 2 * cutter_copy_ms(c->job) + conf->gate_max_ms);
 	if (strcmp(conf->hypervisor, "sim") == 0) /* a thousand of them share a test's host */
@@ -392,6 +396,7 @@ static void discard(struct cutter *c)
 {
 	struct fm_error err;
 
+	c->job->alone = true;
 	task_cancel(c->task);
 	c->task = task_start(c->job->agent, remove_files, c, on_removed, c, &err);
 	fm_info("%s undone: %s", cutter_tag(c), c->why.code ? c->why.text : "the lead gave it up");

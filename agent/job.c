@@ -9,6 +9,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "agent/claims.h"
+#include "agent/compact.h"
 #include "agent/cutter.h"
 #include "agent/group.h"
 #include "agent/snapshot.h"
@@ -104,6 +106,8 @@ void job_remove(struct job *job)
 {
 	struct fm_error err;
 
+	compact_forget(job->agent, job->spec.job);
+	claims_forget(job->agent, job->spec.job);
 	for (struct job **at = &job->agent->jobs; *at; at = &(*at)->next)
 		if (*at == job) {
 			*at = job->next;
@@ -264,7 +268,7 @@ static void add_outcome(struct json_object *o, const struct job *job)
 
 struct json_object *job_to_json(const struct job *job)
 {
-	struct json_object *o = json_object_new_object(), *nodes = json_object_new_array();
+	struct json_object *o = json_object_new_object(), *nodes = json_object_new_array(), *compacted;
 	char id[24];
 
 	fm_json_set_int(o, "job", job->spec.job);
@@ -295,6 +299,8 @@ struct json_object *job_to_json(const struct job *job)
 	add_outcome(o, job);
 	if (cutter_progress(job))
 		json_object_object_add(o, "saving", json_object_get(cutter_progress(job)));
+	if ((compacted = compact_describe(job->agent, job->spec.job)))
+		json_object_object_add(o, "compacted", compacted);
 	fm_json_set_bool(o, "checkpoint_disabled", job->checkpoint_disabled);
 	fm_json_set_string(o, "domain", job->domain);
 	fm_json_set_int(o, "created", job->created);

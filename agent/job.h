@@ -65,6 +65,7 @@ struct job {
 	bool checkpoint_disabled;
 	bool no_runner; /* the driver has guests without one (sim) */
 	bool unwatched; /* its domain is being destroyed by us: no crash */
+	bool alone;     /* a snapshot failed here: the next ones leave nothing to others (claims.h) */
 	char *last_map; /* this member's map in the last snapshot; NULL: none that this agent knows */
 	pid_t save_pid; /* a save's worker, to wait for after a restart */
 

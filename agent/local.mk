@@ -4,6 +4,8 @@ noinst_LTLIBRARIES += libagent.la
 libagent_la_SOURCES = \
 	agent/agent.h \
 	agent/child.c agent/child.h \
+	agent/claims.c agent/claims.h agent/claims_limits.h \
+	agent/compact.c agent/compact.h \
 	agent/cut_inject.c agent/cut_inject.h agent/hypervisor/sim_inject.c agent/hypervisor/sim.h \
 	agent/cutter.c agent/cutter.h agent/cutter_do.c agent/cutter_private.h \
 	agent/domains.c agent/domains.h \
@@ -45,6 +47,8 @@ fermatad_LDADD = libagent.la libcut.la libgate.la libfm_store.la libfermata.la \
 # Real agents on loopback with simulated domains; they say why when they cannot run (exit 77).
 cluster_tests = \
 	tests/cluster/abort_test.py \
+	tests/cluster/across_test.py \
+	tests/cluster/compact_test.py \
 	tests/cluster/daemon_test.py \
 	tests/cluster/drain_test.py \
 	tests/cluster/fault_test.py \
@@ -54,7 +58,7 @@ cluster_tests = \
 	tests/cluster/tree_test.py
 dist_check_SCRIPTS += $(cluster_tests)
 TESTS += $(cluster_tests)
-EXTRA_DIST += tests/cluster/cluster.py tests/cluster/network.py
+EXTRA_DIST += tests/cluster/alike.py tests/cluster/cluster.py tests/cluster/network.py
 
 # The process behind a simulated domain.
 check_PROGRAMS += tests/cluster/sim_guest

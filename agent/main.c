@@ -20,6 +20,8 @@
 
 #include "agent/agent.h"
 #include "agent/child.h"
+#include "agent/claims.h"
+#include "agent/compact.h"
 #include "agent/job.h"
 #include "agent/notify.h"
 #include "agent/peers.h"
@@ -204,6 +206,8 @@ static void agent_dispose(struct agent *agent)
 	server_destroy(agent->remote);
 	trees_free(agent);
 	prunes_free(agent);
+	compacts_free(agent);
+	claims_free(agent);
 	links_destroy(agent->links);
 	peers_destroy(agent->peers);
 	watch_destroy(agent->watch);

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "agent/claims.h"
 #include "agent/prune.h"
 
 enum access {
@@ -42,6 +43,7 @@ static const struct route {
 	{ "POST", "/v1/snapshots/", "/pin", 'S', ANYONE, route_snapshot_pin },
 	{ "DELETE", "/v1/snapshots/", "/pin", 'S', ANYONE, route_snapshot_unpin },
 	{ "POST", "/v1/prune", "", 0, ANYONE, route_prune },
+	{ "POST", "/v1/snapshots/", "/claims", 'S', ROOT, route_claims },
 	{ "GET", "/v1/snapshots/", "/script", 'S', ANYONE, route_snapshot_script },
 };
 

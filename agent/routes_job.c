@@ -43,7 +43,7 @@ void route_jobs(struct request *req, const struct fm_snapshot_id *id)
 
 static void on_lead_job(struct json_object *reply, const struct fm_error *error, void *arg)
 {
-	static const char *const keys[] = { "snapshot", "last_error", "checkpoint_disabled" };
+	static const char *const keys[] = { "snapshot", "last_error", "checkpoint_disabled", "compacted" };
 	struct request *req = arg;
 	struct fm_snapshot_id id;
 	struct json_object *o;

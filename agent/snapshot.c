@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "agent/cut/lead.h"
+#include "agent/compact.h"
 #include "agent/cut_inject.h"
 #include "agent/cutter.h"
 #include "agent/group.h"
@@ -151,6 +152,8 @@ static void finish(struct snapshot *s)
 	periodic_again(job);
 	if (whole)
 		prune_after_snapshot(job);
+	if (whole)
+		compact_begin(job->agent, job->spec.job);
 	if (waiting.begun)
 		snapshot_create(job, comment, waiting.begun, waiting.arg);
 	job_drop_next(job);

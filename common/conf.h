@@ -10,6 +10,7 @@
 #ifndef FM_CONF_H
 #define FM_CONF_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -40,6 +41,9 @@ struct fm_conf {
 	unsigned runner_port;
 	unsigned keep;          /* snapshots of a job; 0: any number */
 	int64_t max_age_ms;     /* of a snapshot; 0: any */
+	bool across;            /* what is new at several members is stored by one */
+	int64_t across_wait_ms; /* for an answer to who stores what */
+	bool compact;           /* each page once, by zstd, in the background */
 	unsigned guest_ranks;   /* power of two */
 	unsigned guest_memory_mib;
 	int64_t gate_max_ms;

@@ -72,6 +72,12 @@ static int add_to_list(char ***field, const char *value, struct fm_error *err)
 	return 0;
 }
 
+static int set_bool(bool *field, const struct conf_key *k, const char *value, struct fm_error *err)
+{
+	*field = strcasecmp(value, "yes") == 0;
+	return *field || strcasecmp(value, "no") == 0 ? 0 : fm_fail(err, FM_USAGE, "%s=%s: say yes or no", k->key, value);
+}
+
 static int set_value(const struct conf_key *k, void *object, const char *value, struct fm_error *err)
 {
 	void *field = (char *)object + k->offset;
@@ -80,6 +86,7 @@ static int set_value(const struct conf_key *k, void *object, const char *value, 
 	case CONF_STRING: return set_string(field, value, err);
 	case CONF_UNSIGNED: return set_unsigned(field, k, value, err);
 	case CONF_DURATION: return set_duration(field, k, value, err);
+	case CONF_BOOL: return set_bool(field, k, value, err);
 	case CONF_LIST: return add_to_list(field, value, err);
 	case CONF_LOG_LEVEL:
 		if (fm_log_level_parse(value, field))

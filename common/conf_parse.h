@@ -16,6 +16,7 @@ enum conf_kind {
 	CONF_STRING,    /* char * */
 	CONF_UNSIGNED,  /* unsigned, min…max */
 	CONF_DURATION,  /* int64_t milliseconds, min…max */
+	CONF_BOOL,      /* bool: yes or no */
 	CONF_LOG_LEVEL, /* enum fm_log_level */
 	CONF_LIST,      /* char **, NULL-terminated, the key may repeat */
 };

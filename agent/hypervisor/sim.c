@@ -78,12 +78,14 @@ static int settle(struct hypervisor *hv, struct sim_domain *d, const struct doma
 static int sim_create(struct hypervisor *hv, const struct domain_spec *spec, struct domain_info *info_r,
 		      struct fm_error *err)
 {
-	const char *memory_kib = getenv("FERMATA_SIM_MEMORY_KIB");
+	const char *memory_kib = getenv("FERMATA_SIM_MEMORY_KIB"), *alike = getenv("FERMATA_SIM_ALIKE");
 	struct sim_domain d = { .memory_kib = (uint64_t)spec->memory_mib * 1024 };
 	int r;
 
 	if (memory_kib) /* so that a test's hundred members need no hundred gigabytes */
 		d.memory_kib = strtoull(memory_kib, NULL, 10);
+	if (alike)
+		d.alike = d.memory_kib / 4 * strtoull(alike, NULL, 10) / 100;
 	if (sim_inject(hv, spec->name, "create", err) < 0)
 		return -1;
 	if (exists(hv, spec->name))

@@ -33,6 +33,7 @@ struct sim_domain {
 	struct domain_info info;
 	uint64_t memory_kib;
 	uint64_t seed;
+	uint64_t alike;   /* so many pages are as every such domain's: $FERMATA_SIM_ALIKE, in %, when it is made */
 	int64_t ran_ns;   /* the domain's own clock, up to since_ns */
 	int64_t since_ns; /* CLOCK_REALTIME of the last change of state */
 	bool frozen;      /* the job's processes inside: from a restore until it is thawed */

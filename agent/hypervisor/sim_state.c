@@ -40,6 +40,8 @@ struct json_object *sim_to_json(const struct sim_domain *d)
 	fm_json_set_string(o, "state", domain_state_name(d->info.state));
 	fm_json_set_int(o, "memory_kib", (int64_t)d->memory_kib);
 	fm_json_set_int(o, "seed", (int64_t)d->seed);
+	if (d->alike)
+		fm_json_set_int(o, "alike", (int64_t)d->alike);
 	fm_json_set_int(o, "ran_ns", d->ran_ns);
 	fm_json_set_int(o, "since_ns", d->since_ns);
 	fm_json_set_bool(o, "frozen", d->frozen);
@@ -89,6 +91,7 @@ int sim_from_json(struct sim_domain *d, struct json_object *o, struct fm_error *
 	d->info.domid = (uint32_t)domid;
 	d->memory_kib = (uint64_t)memory_kib;
 	d->seed = (uint64_t)seed;
+	d->alike = (uint64_t)fm_json_int_or(o, "alike", 0);
 	d->frozen = fm_json_bool_or(o, "frozen", false);
 	d->vifs = json_object_get(vifs);
 	d->params = json_object_get(json_object_object_get(o, "params"));

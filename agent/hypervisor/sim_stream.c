@@ -42,9 +42,9 @@ static uint64_t mix(uint64_t x) /* splitmix64 */
 }
 
 /* A quarter noise, the rest one word: compresses about as a program's memory does. */
-static void page_fill(struct sim_page *p, uint64_t seed, uint64_t number)
+static void page_fill(struct sim_page *p, const struct sim_domain *d, uint64_t number)
 {
-	uint64_t base = mix(seed ^ mix(number));
+	uint64_t base = mix((number < d->alike ? 0 : d->seed) ^ mix(number));
 
 	p->number = htole64(number);
 	for (size_t i = 0; i < WORDS - 1; i++)
@@ -113,7 +113,7 @@ int sim_stream_begin(const struct sim_domain *d, int fd, struct fm_error *err)
 		if (xenstream_write_batch(&w, entries, n, err) < 0)
 			return -1;
 		for (size_t i = 0; i < n; i++) {
-			page_fill(&page, d->seed, at + i);
+			page_fill(&page, d, at + i);
 			if (xenstream_write_page(&w, &page, err) < 0)
 				return -1;
 		}
@@ -217,7 +217,7 @@ static int on_page(void *data, uint64_t entry, const void *page, struct fm_error
 	struct reading *r = data;
 	struct sim_page want;
 
-	page_fill(&want, r->d->seed, r->next);
+	page_fill(&want, r->d, r->next);
 	if (entry != xenstream_entry(r->next, XENSTREAM_NOTAB) || memcmp(page, &want, sizeof(want)) != 0)
 		return fm_fail(err, FM_CORRUPT, "page %llu is damaged", (unsigned long long)r->next);
 	r->next++;

@@ -32,6 +32,7 @@ struct stream_writer;
 struct stream_options {
 	const char *parent; /* this member's map in an earlier snapshot: makes it faster; may be NULL, or gone */
 	int nice;           /* of the threads that hash and compress */
+	const struct pages_claims *claims; /* what other members store: pages.h; NULL: nobody is asked */
 };
 
 /* FM_BUSY: packs are being swept at the moment. */
@@ -50,8 +51,11 @@ struct stream_saved {
 	uint64_t count;              /* pages in the map */
 	struct pages_progress pages; /* of all that came, repeats too */
 	uint64_t stored; /* bytes that this member wrote: packs and map */
+	uint64_t others; /* different pages of the map that other members wrote for it */
 };
 
+/* After the last byte: pages_writer_settle(). 1, 0: call again in a moment, -1. */
+int stream_writer_settle(struct stream_writer *w, struct fm_error *err);
 /* All is durable then. The writer is gone either way; when it failed so is the map file. */
 int stream_writer_finish(struct stream_writer *w, struct stream_saved *saved_r, struct fm_error *err);
 void stream_writer_abort(struct stream_writer *w); /* removes what it began; NULL is fine */

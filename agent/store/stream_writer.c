@@ -61,7 +61,8 @@ static void open_parent(struct stream_writer *w, const char *path, const struct 
 static int prepare(struct stream_writer *w, const struct stream_place *at, const struct stream_options *o,
 		   struct fm_error *err)
 {
-	struct pages_writer_options options = { .codec = PAGES_LZ4, .packs_most = PACKS_MOST, .nice = o->nice };
+	struct pages_writer_options options = { .codec = PAGES_LZ4, .packs_most = PACKS_MOST, .nice = o->nice,
+						.claims = o->claims };
 
 	if (access(at->map, F_OK) == 0)
 		return fm_fail(err, FM_FAILED, "it is there already");
@@ -147,6 +148,15 @@ static int check_complete(const struct stream_writer *w, const struct pages_save
 		       (unsigned long long)c.kept);
 }
 
+int stream_writer_settle(struct stream_writer *w, struct fm_error *err)
+{
+	int rc = is_broken(w, err);
+
+	if (rc == 0)
+		rc = pages_writer_settle(w->pages, err);
+	return rc < 0 && w->broken.code == FM_OK ? writer_break(w, err) : rc;
+}
+
 static int finish(struct stream_writer *w, struct stream_saved *saved_r, struct fm_error *err)
 {
 	FM_AUTO_FREE void *skeleton = NULL;
@@ -159,7 +169,8 @@ static int finish(struct stream_writer *w, struct stream_saved *saved_r, struct 
 	if (!skeleton || pages_writer_finish(fm_steal_ptr(&w->pages), w->map, skeleton, size, &saved, err) < 0 ||
 	    check_complete(w, &saved, err) < 0)
 		return -1;
-	*saved_r = (struct stream_saved){ .map = saved.map, .count = saved.pages, .pages = saved.progress, .stored = saved.bytes };
+	*saved_r = (struct stream_saved){ .map = saved.map, .count = saved.pages, .pages = saved.progress, .stored = saved.bytes,
+					     .others = saved.others };
 	return 0;
 }
 

@@ -2,6 +2,7 @@
 # agent/worker: fermata-worker, one operation on one domain.
 noinst_LTLIBRARIES += libworker.la
 libworker_la_SOURCES = \
+	agent/worker/claims.c agent/worker/claims.h \
 	agent/worker/control.c agent/worker/control.h \
 	agent/worker/feed.c agent/worker/feed.h \
 	agent/worker/operations.c agent/worker/operations.h \

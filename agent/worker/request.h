@@ -20,6 +20,7 @@ struct request {
 	const char *folder;    /* save, restore: the job's, in the store */
 	uint32_t job;          /* save, restore: whose folder it is */
 	const char *key_file;  /* save, restore: KeyFile; may be NULL */
+	struct json_object *claims; /* save: whom to ask what other members store (claims.h); NULL: nobody */
 	const char *parent;    /* save: a map to look at first; may be NULL */
 	const char *sha256;    /* restore: of the map */
 	uint64_t raw_bytes;    /* restore: of the state */

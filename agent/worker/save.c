@@ -16,6 +16,7 @@
 
 #include "agent/store/access.h"
 #include "agent/store/stream.h"
+#include "agent/worker/claims.h"
 #include "agent/worker/operations.h"
 #include "agent/worker/pump.h"
 #include "common/cleanup.h"
@@ -39,6 +40,7 @@ struct save {
 	struct worker *worker;
 	struct store_access access;
 	struct stream_writer *writer;
+	struct claims *claims; /* NULL: nobody is asked */
 	struct pump *pump;
 	int64_t deadline_ms; /* of the order to cut */
 	int64_t stop_max_ms, stop_deadline_ms; /* until all is out of the stopped domain */
@@ -250,10 +252,27 @@ static void on_released(double stopped_ms, double blackout_ms, void *data)
 	setpriority(PRIO_PROCESS, 0, PUMP_NICE); /* the others of its group may still stand still */
 }
 
+/* What other members store is to be there before the map can say where. 0, 1: ended on request, -1. */
+static int await_others(struct save *s, struct fm_error *err)
+{
+	enum command command;
+	int r;
+
+	while ((r = stream_writer_settle(s->writer, err)) == 0) {
+		command = control_wait(s->worker->control, CATCH_UP_MS, -1);
+		if (command == COMMAND_NONE)
+			continue;
+		unexpected(s, command);
+		return 1;
+	}
+	return r < 0 ? -1 : 0;
+}
+
 /* The guest runs; the rest of the stream goes to the disk. 0, 1: ended on request, -1. */
 static int make_durable(struct save *s, struct stream_saved *saved_r, struct fm_error *err)
 {
 	enum command command;
+	int r;
 
 	pump_close(s->pump);
 	command = control_wait(s->worker->control, -1, pump_done_fd(s->pump));
@@ -263,6 +282,9 @@ static int make_durable(struct save *s, struct stream_saved *saved_r, struct fm_
 	}
 	if (pump_finish(s->pump, err) < 0)
 		return -1;
+	r = await_others(s, err);
+	if (r != 0)
+		return r;
 	return stream_writer_finish(fm_steal_ptr(&s->writer), saved_r, err);
 }
 
@@ -278,6 +300,8 @@ static void tell_saved(struct save *s, const struct stream_saved *saved)
 		fm_json_set_int(fields, "pages", (int64_t)saved->count);
 		add_pages(fields, &saved->pages);
 	}
+	if (saved->others)
+		fm_info("%llu different pages are in packs of other members", (unsigned long long)saved->others);
 	control_event(s->worker->control, "saved", fields);
 }
 
@@ -323,12 +347,20 @@ static int ended(struct save *s, int result, struct fm_error *err)
 	return fm_fail(err, cause.code, "cannot save domain %s: %.330s (%.330s)", name, cause.text, driver.text);
 }
 
-static struct stream_writer *open_writer(struct worker *w, struct store_access *access, struct fm_error *err)
+static int open_writer(struct save *s, struct fm_error *err)
 {
-	const struct request *q = w->request;
-	const struct stream_options options = { .parent = q->parent, .nice = PUMP_NICE };
+	const struct request *q = s->worker->request;
+	struct stream_options options = { .parent = q->parent, .nice = PUMP_NICE };
 
-	return stream_writer_create(&(struct stream_place){ q->map, access->pages, q->job, access->key }, &options, err);
+	if (store_access_open(&s->access, q->folder, q->job, q->key_file, true, err) < 0)
+		return -1;
+	s->claims = q->claims ? claims_create(q->claims, err) : NULL;
+	if (q->claims && !s->claims)
+		return -1;
+	options.claims = s->claims ? claims_calls(s->claims) : NULL;
+	s->writer = stream_writer_create(&(struct stream_place){ q->map, s->access.pages, q->job, s->access.key }, &options,
+					 err);
+	return s->writer ? 0 : -1;
 }
 
 int operation_save(struct worker *w, struct fm_error *err)
@@ -339,9 +371,8 @@ int operation_save(struct worker *w, struct fm_error *err)
 	struct stream_saved saved = { 0 };
 	int r = -1;
 
-	if (store_access_open(&s.access, w->request->folder, w->request->job, w->request->key_file, true, err) == 0)
-		s.writer = open_writer(w, &s.access, err);
-	if (!s.writer) {
+	if (open_writer(&s, err) < 0) {
+		claims_destroy(s.claims);
 		store_access_close(&s.access);
 		return fm_context(err, "cannot save domain %s", w->request->domain.name);
 	}
@@ -354,8 +385,11 @@ int operation_save(struct worker *w, struct fm_error *err)
 		tell_saved(&s, &saved);
 	else
 		r = ended(&s, r, err);
+	if (r != 0)
+		claims_cancel(s.claims);
 	pump_destroy(s.pump);
 	stream_writer_abort(s.writer);
+	claims_destroy(s.claims);
 	store_access_close(&s.access);
 	json_object_put(s.armed);
 	return r;

@@ -83,6 +83,20 @@ char *print_share(struct json_object *pages, const char *key)
 	return fm_format("%.0f%%", all > 0 ? 100 * print_number_at(pages, key) / all : 0);
 }
 
+char *print_compacted(struct json_object *o)
+{
+	FM_AUTO_FREE char *before = text_size(fm_json_int_or(o, "before", 0));
+	FM_AUTO_FREE char *after = text_size(fm_json_int_or(o, "after", 0));
+	FM_AUTO_FREE char *error = text_plain(print_text_at(o, "error"));
+	const char *state = print_text_at(o, "state");
+
+	if (!o || !before || !after || !error)
+		return NULL;
+	if (strcmp(state, "done") == 0)
+		return fm_format("%s, of %s", after, before);
+	return fm_format("%s%s%s", state, *error ? ": " : "", error);
+}
+
 char *print_saving(struct json_object *saving)
 {
 	FM_AUTO_FREE char *read = text_size((int64_t)print_number_at(saving, "pages") * 4096);

@@ -13,6 +13,8 @@ void print_field(const char *label, char *value);
 const char *print_text_at(struct json_object *o, const char *key);
 double print_number_at(struct json_object *o, const char *key);
 struct json_object *print_at(struct json_object *o, const char *key);
+/* Of a job's "compacted": "1.2 GiB, of 1.9 GiB", "running"; NULL for NULL. Caller frees. */
+char *print_compacted(struct json_object *compacted);
 /* Of a member's "saving": "60.1 of 128 MiB read, 12.3 MiB new, 45% zero, 20% known"; NULL for NULL. Caller frees. */
 char *print_saving(struct json_object *saving);
 /* "45%" of all its pages are in those of this key: "zero_pages", "known_pages", "stored_pages". Caller frees. */

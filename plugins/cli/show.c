@@ -153,6 +153,7 @@ static void print_job(struct json_object *job)
 	if (fm_json_bool_or(job, "checkpoint_disabled", false))
 		print_field("Snapshots", strdup("disabled"));
 	print_field("Saving", print_saving(print_at(job, "saving")));
+	print_field("Compacted", print_compacted(print_at(job, "compacted")));
 	if (snapshot)
 		print_field("Snapshot", fm_format("%s %s, %s", print_text_at(snapshot, "id"), print_text_at(snapshot, "state"),
 						  *print_text_at(snapshot, "error") ? print_text_at(snapshot, "error") :

@@ -34,3 +34,13 @@ bench-parity: tests/bench/parity_try
 	$(srcdir)/tests/bench/parity --build $(abs_top_builddir) --output $(BENCH_RESULTS)
 .PHONY: bench-parity
 EXTRA_DIST += tests/bench/parity
+
+# make bench-across: alike members that are saved at the same time.
+check_PROGRAMS += tests/bench/across_try
+tests_bench_across_try_SOURCES = tests/bench/across_try.c
+tests_bench_across_try_CFLAGS = $(AM_CFLAGS) $(JSON_CFLAGS)
+tests_bench_across_try_LDADD = libfm_store.la -lpthread
+bench-across: all tests/bench/store_image tests/bench/store_try tests/bench/across_try
+	$(srcdir)/tests/bench/across --build $(abs_top_builddir) --output $(BENCH_RESULTS)
+.PHONY: bench-across
+EXTRA_DIST += tests/bench/across

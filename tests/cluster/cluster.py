@@ -104,7 +104,7 @@ class Node:
             "MungeSocket": self.cluster.munge, "WorkerPath": os.environ["FERMATA_WORKER"], "LogLevel": "debug",
             "AdminUsers": "root",
             # no test is about them unless it sets them: a busy machine must not run into any
-            "CreateTimeout": "60s", "RoundTimeout": "20s", "GateMax": "20s",
+            "CreateTimeout": "60s", "RoundTimeout": "20s", "GateMax": "20s", "AcrossWait": "30s",
         }
         keys.update(settings)
         self.conf = os.path.join(self.dir, "conf")

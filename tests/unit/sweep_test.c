@@ -278,6 +278,13 @@ static void compact_of_what_was_written_twice(void **state)
 	sweep_world_assert_whole(w, "twice");
 	assert_ok(store_sweep(w->store, JOB, &defaults, &r, &err), err);
 	sweep_world_assert_whole(w, "twice, swept again");
+	/* What is inherited from one that has lost pages to others is named where it is by now. */
+	for (uint32_t n = 1; n <= 3; n++)
+		sweep_world_add(w, n, true);
+	for (uint32_t n = 1; n <= 3; n++)
+		assert_ok(sweep_world_remove(w, n, &err), err);
+	assert_ok(store_sweep(w->store, JOB, &(struct sweep_options){ .compact = true }, &r, &err), err);
+	sweep_world_assert_whole(w, "inherited, and the parents gone");
 }
 
 /*

@@ -3,6 +3,7 @@
 noinst_LTLIBRARIES += libfm_pages.la
 libfm_pages_la_SOURCES = \
 	agent/store/pages/cache.c agent/store/pages/cache.h \
+	agent/store/pages/claimed.c agent/store/pages/claimed.h \
 	agent/store/pages/codec.c agent/store/pages/codec.h \
 	agent/store/pages/format.h \
 	agent/store/pages/hash.c agent/store/pages/hash.h agent/store/pages/hash_ipsec.c \
@@ -25,7 +26,7 @@ libfm_pages_la_LIBADD = libfm_key.la libfermata.la $(CRYPTO_LIBS) $(ZSTD_LIBS) $
 libfm_pages_la_LDFLAGS = $(AM_LDFLAGS)
 
 if HAVE_CMOCKA
-pages_tests = tests/unit/pages_test tests/unit/pages_damage_test tests/unit/pages_crash_test \
+pages_tests = tests/unit/pages_test tests/unit/pages_claims_test tests/unit/pages_damage_test tests/unit/pages_crash_test \
 	tests/unit/pages_crypt_test tests/unit/pages_format_test
 check_PROGRAMS += $(pages_tests)
 TESTS += $(pages_tests)
@@ -35,6 +36,8 @@ libfm_pages_fixture_la_CFLAGS = $(AM_CFLAGS) $(JSON_CFLAGS) $(CMOCKA_CFLAGS)
 libfm_pages_fixture_la_LIBADD = libfm_store_fixture.la libfm_pages.la
 tests_unit_pages_test_CFLAGS = $(libfm_pages_fixture_la_CFLAGS)
 tests_unit_pages_test_LDADD = libfm_pages_fixture.la
+tests_unit_pages_claims_test_CFLAGS = $(libfm_pages_fixture_la_CFLAGS)
+tests_unit_pages_claims_test_LDADD = libfm_pages_fixture.la -lpthread
 tests_unit_pages_damage_test_CFLAGS = $(libfm_pages_fixture_la_CFLAGS)
 tests_unit_pages_damage_test_LDADD = libfm_pages_fixture.la
 tests_unit_pages_crypt_test_CFLAGS = $(libfm_pages_fixture_la_CFLAGS)

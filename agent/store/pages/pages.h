@@ -127,6 +127,27 @@ void pages_map_mark(const struct pages_map *m, const char id[65], uint8_t *bits)
 
 /* ---- writing -------------------------------------------------------------------------------------- */
 
+/*
+ * ---- Writers that write the same at the same time ----
+ *
+ * The members of a group save at once, and much of what is new is new at several of them. None finds the others' packs:
+ * they are not finished. So a writer may ask, before it takes new pages in, which of them another writer of the same
+ * folder has promised to write (who is asked, and what a promise is: agent/claims.h). What it then leaves out it has to
+ * find: pages_writer_settle() looks for it in the packs that are finished meanwhile, and the map is written only when
+ * each of its pages has been found in a finished pack, verified as any pack, and names that pack and slot. So the file
+ * is as every other, and whoever reads, copies or sweeps does not know of this. A promise that is not kept costs the
+ * map, never a page of it: it is not written.
+ *
+ * The packs cannot go meanwhile: all these writers hold the lock against sweeps from before the first promise on, this
+ * one until its map is there.
+ */
+struct pages_claims {
+	/* Which of these will others write? Sets others_r[i] where so. Of one thread at a time; blocks, bounded: meanwhile
+	 * only what is there already is hashed and compressed. Where in doubt: false, then it is kept twice. */
+	void (*ask)(void *data, const uint8_t (*hash)[PAGES_HASH], size_t count, bool *others_r);
+	void *data;
+};
+
 struct pages_writer;
 
 struct pages_writer_options {
@@ -147,6 +168,7 @@ struct pages_writer_options {
 	size_t packs_most;
 	const char *hash; /* "libcrypto", "ipsec-mb"; NULL: the fastest there is. All give the same. */
 	int nice;         /* of the threads; 0: as the caller's */
+	const struct pages_claims *claims; /* NULL: nobody is asked. Stays until the writer is gone; memory is 16 MiB more */
 };
 
 /* Scans the store. Options of all zeros but the codec are sensible. FM_BUSY: a sweep did not give way in time. */
@@ -176,7 +198,7 @@ void pages_writer_pause(struct pages_writer *w);
 struct pages_progress {
 	uint64_t put;          /* repeats count */
 	uint64_t zero;
-	uint64_t known;        /* found in the store, or earlier in this snapshot */
+	uint64_t known;        /* found in the store, or earlier in this snapshot, or promised by another writer */
 	uint64_t stored;       /* new */
 	uint64_t stored_bytes; /* of frames handed to the kernel */
 };
@@ -187,14 +209,22 @@ struct pages_saved {
 	struct pages_progress progress;
 	uint64_t bytes;        /* written in all: packs and map */
 	uint64_t pages;        /* in the map */
+	uint64_t others;       /* different ones that another writer has written for this map */
 	uint64_t memory;       /* at the most, in tables that grow with the number of pages (map, hashes of one pack) */
 	const char *hash;      /* which implementation */
 };
 
 /*
+ * All that was put is in packs, which are durable: nothing may be put any more. 1: nothing is missing; 0: pages that
+ * others have promised are not there yet: call again in a moment; -1.
+ */
+int pages_writer_settle(struct pages_writer *w, struct fm_error *err);
+
+/*
  * Write what is left; packs are durable first, then the map at map_path (which must not exist), then all names.
  * The skeleton is what the caller needs beside the pages; opaque here, compressed, may be empty. The writer is gone
- * either way. After an error there is no map; packs that were finished stay: they are right, and a sweep's.
+ * either way. After an error there is no map; packs that were finished stay: they are right, and a sweep's. With claims
+ * an error, too, unless pages_writer_settle() has said 1, or would.
  */
 int pages_writer_finish(struct pages_writer *w, const char *map_path, const void *skeleton, size_t skeleton_size,
 			struct pages_saved *saved_r, struct fm_error *err);

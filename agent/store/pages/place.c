@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "agent/store/pages/hash.h"
+#include "common/io.h"
 
 static int parent_packs_find(struct place *p, bool all, struct fm_error *err)
 {
@@ -36,31 +37,6 @@ static int parent_packs_find(struct place *p, bool all, struct fm_error *err)
 	return 0;
 }
 
-/*
- * What is inherited is not looked at again, so it must be there: between the opening of the parent's map and our lock it
- * may have been removed, and swept.
- */
-static int parent_pages_check(const struct place *p, struct fm_error *err)
-{
-	const struct pages_map *m = p->parent;
-
-	for (uint64_t pfn = map_next(m, 0); pfn < PAGES_PFN_END; pfn = map_next(m, pfn + 1)) {
-		uint32_t ref = map_get(m, pfn), slot;
-		const struct pack *pack;
-		size_t of;
-
-		if (ref < REF_FIRST)
-			continue;
-		of = map_pack_of(m, ref);
-		slot = ref - m->pack[of].base;
-		pack = p->store->pack[p->parent_pack[of]];
-		if (pack->location[slot] == DISK_ABSENT)
-			return fm_fail(err, FM_CORRUPT, "%s: the last snapshot's page %u (pfn %#llx) was removed from it",
-				       pack->path, slot, (unsigned long long)pfn);
-	}
-	return 0;
-}
-
 static int bases_make(struct place *p, struct fm_error *err)
 {
 	uint32_t *bigger = realloc(p->base, (p->store->packs + 1) * sizeof(*bigger));
@@ -72,6 +48,8 @@ static int bases_make(struct place *p, struct fm_error *err)
 		p->base[p->bases] = 0;
 	return 0;
 }
+
+static int inherit(struct place *p, struct fm_error *err);
 
 int place_init(struct place *p, struct pages_store *s, const struct pages_writer_options *o, struct fm_error *err)
 {
@@ -91,15 +69,7 @@ int place_init(struct place *p, struct pages_store *s, const struct pages_writer
 		return fm_fail(err, FM_USAGE, "the parent is a snapshot of job %u, not %u", p->parent->job, s->job);
 	if (parent_packs_find(p, o->inherit, err) < 0)
 		return -1;
-	if (!o->inherit)
-		return 0;
-	if (parent_pages_check(p, err) < 0)
-		return -1;
-	if (map_inherit(p->map, p->parent, err) < 0)
-		return -1;
-	for (size_t i = 0; i < p->map->packs; i++)
-		p->base[p->parent_pack[i]] = p->map->pack[i].base;
-	return 0;
+	return o->inherit ? inherit(p, err) : 0;
 }
 
 void frame_buffers_free(struct frame_buffer *f)
@@ -121,6 +91,7 @@ void place_dispose(struct place *p)
 	frame_buffers_free(p->idle);
 	pthread_mutex_destroy(&p->lock);
 	pages_map_close(p->map);
+	claimed_dispose(&p->claimed);
 	free(p->parent_pack);
 	free(p->base);
 }
@@ -162,12 +133,112 @@ static int find(struct place *p, uint64_t pfn, const uint8_t hash[32], uint32_t 
 		*ref_r = p->map->pack[p->map_pack].base + (uint32_t)slot;
 		return 1;
 	}
+	*ref_r = claimed_find(&p->claimed, hash);
+	if (*ref_r != REF_NONE)
+		return 1;
 	for (size_t i = p->store->packs; i-- > 0;) {
 		slot = pack_find(p->store->pack[i], hash);
 		if (slot >= 0)
 			return known_ref(p, i, (uint32_t)slot, ref_r, err) < 0 ? -1 : 1;
 	}
 	return 0;
+}
+
+static int open_all(void *data, const uint8_t id[32])
+{
+	struct pages_store *s = data;
+	struct fm_error damaged;
+
+	if (store_index(s, id) < 0)
+		(void)store_add(s, id, &damaged); /* one that does not verify is not where a page is found */
+	return 0;
+}
+
+/* The page is not in its pack any more: where is it? */
+static int move(struct place *p, uint64_t pfn, const struct pack *from, uint32_t was, struct fm_error *err)
+{
+	for (bool all = false;; all = true) {
+		uint32_t ref;
+
+		for (size_t i = p->store->packs; i-- > 0;) {
+			long slot = pack_find(p->store->pack[i], from->hash[was]);
+
+			if (slot >= 0)
+				return known_ref(p, i, (uint32_t)slot, &ref, err) < 0 ? -1 : map_set(p->map, pfn, ref, err);
+		}
+		if (all)
+			return fm_fail(err, FM_CORRUPT, "%s: the last snapshot's page %u (pfn %#llx) was removed from it",
+				       from->path, was, (unsigned long long)pfn);
+		if (store_each(p->store->dir, open_all, p->store, NULL, err) < 0 || bases_make(p, err) < 0)
+			return -1;
+	}
+}
+
+/*
+ * What is inherited is not looked at again, so it must be there: between the opening of the parent's map and our lock it
+ * may have been removed, and swept. What another pack keeps by now is named there.
+ */
+static int inherited_check(struct place *p, struct fm_error *err)
+{
+	const struct pages_map *m = p->parent;
+
+	for (uint64_t pfn = map_next(m, 0); pfn < PAGES_PFN_END; pfn = map_next(m, pfn + 1)) {
+		uint32_t ref = map_get(m, pfn), slot;
+		const struct pack *pack;
+		size_t of;
+
+		if (ref < REF_FIRST)
+			continue;
+		of = map_pack_of(m, ref);
+		slot = ref - m->pack[of].base;
+		pack = p->store->pack[p->parent_pack[of]];
+		if (pack->location[slot] == DISK_ABSENT && move(p, pfn, pack, slot, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int inherit(struct place *p, struct fm_error *err)
+{
+	if (map_inherit(p->map, p->parent, err) < 0)
+		return -1;
+	for (size_t i = 0; i < p->map->packs; i++)
+		p->base[p->parent_pack[i]] = p->map->pack[i].base;
+	return inherited_check(p, err);
+}
+
+int place_knows(struct place *p, uint64_t pfn, const uint8_t hash[32], struct fm_error *err)
+{
+	uint32_t ref;
+
+	return find(p, pfn, hash, &ref, err);
+}
+
+int place_leave(struct place *p, const uint8_t hash[32], struct fm_error *err)
+{
+	return claimed_find(&p->claimed, hash) != REF_NONE ? 0 : claimed_add(&p->claimed, p->map, hash, err);
+}
+
+int place_settle(struct place *p, struct fm_error *err)
+{
+	int rc = claimed_look(&p->claimed, p->store, err);
+	uint64_t at = 0;
+
+	if (rc <= 0 || p->claimed.count == 0 || p->settled)
+		return rc;
+	if (bases_make(p, err) < 0)
+		return -1;
+	for (uint64_t pfn; (pfn = map_next(p->map, at)) < PAGES_PFN_END; at = pfn + 1) {
+		uint32_t pack, slot, ref;
+
+		if (!claimed_place(&p->claimed, map_get(p->map, pfn), &pack, &slot))
+			continue;
+		if (known_ref(p, pack, slot, &ref, err) < 0 || map_set(p->map, pfn, ref, err) < 0)
+			return -1;
+	}
+	p->settled = true;
+	/* Their names are durable, whoever gave them. */
+	return fm_fsync_dir(p->store->dir, err) < 0 ? -1 : 1;
 }
 
 static int pack_begin(struct place *p, struct fm_error *err)
@@ -266,7 +337,7 @@ struct frame_buffer *place_take_full(struct place *p)
 
 static void memory_note(struct place *p)
 {
-	uint64_t now = pages_map_memory(p->map) + p->bases * sizeof(*p->base) +
+	uint64_t now = pages_map_memory(p->map) + p->bases * sizeof(*p->base) + claimed_memory(&p->claimed) +
 		       (p->pack ? pack_writer_memory(p->pack) : 0) + p->seen.room * sizeof(*p->seen.slot);
 
 	if (now > p->memory)

@@ -12,6 +12,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+#include "agent/store/pages/claimed.h"
 #include "agent/store/pages/map.h"
 #include "agent/store/pages/pack_write.h"
 #include "agent/store/pages/seen.h"
@@ -47,12 +48,21 @@ struct place {
 	struct frame_buffer **full_end;
 	pthread_mutex_t lock;       /* of idle: fresh memory costs more than to compress it */
 	struct frame_buffer *idle;
+	struct claimed claimed; /* pages that others write */
+	bool settled;           /* the map names where these are */
 	struct place_counts counts;
 	uint64_t pack_bytes, memory; /* written, of packs that are finished; at the most, in tables */
 };
 
 int place_init(struct place *p, struct pages_store *s, const struct pages_writer_options *o, struct fm_error *err);
 void place_dispose(struct place *p); /* its unfinished pack is removed */
+
+/* Is it known, also from others' promises? 1, 0, -1. */
+int place_knows(struct place *p, uint64_t pfn, const uint8_t hash[32], struct fm_error *err);
+/* Another writes it. It may be given twice. */
+int place_leave(struct place *p, const uint8_t hash[32], struct fm_error *err);
+/* After the last pack: are the pages others write there? 1, and the map names them; 0: not yet; -1. */
+int place_settle(struct place *p, struct fm_error *err);
 
 /* One page with content. When p->pack has pack_pages after it, finish it: place_pack_full(). */
 int place_page(struct place *p, uint64_t pfn, const void *data, const uint8_t hash[32], struct fm_error *err);

@@ -133,18 +133,26 @@ void read_source_dispose(struct read_source *s)
 		cache_dispose(&s->cache);
 }
 
-static int locate(const struct read_source *s, uint64_t pfn, uint32_t ref, struct found *found_r, struct fm_error *err)
+/* likely: the pack of the page before; what a pack has lost mostly lies together in another. NULL: none. */
+static int locate(const struct read_source *s, uint64_t pfn, uint32_t ref, const struct pack *likely, struct found *found_r,
+		  struct fm_error *err)
 {
+	long slot;
 	size_t p = map_pack_of(s->map, ref);
 
 	found_r->pack = s->pack[p];
 	found_r->slot = ref - s->map->pack[p].base;
 	if (found_r->pack->location[found_r->slot] != DISK_ABSENT)
 		return 0;
+	slot = likely ? pack_find(likely, s->pack[p]->hash[found_r->slot]) : -1;
+	if (slot >= 0) {
+		*found_r = (struct found){ likely, (uint32_t)slot };
+		return 0;
+	}
 	for (size_t i = 0; i < s->packs + s->others; i++) {
 		const struct pack *other = i < s->packs ? s->pack[i] : s->other[i - s->packs];
-		long slot = pack_find(other, s->pack[p]->hash[found_r->slot]);
 
+		slot = pack_find(other, s->pack[p]->hash[found_r->slot]);
 		if (slot < 0)
 			continue;
 		*found_r = (struct found){ other, (uint32_t)slot };
@@ -168,6 +176,38 @@ static int copy(struct read_source *s, const struct found *f, uint64_t pfn, stru
 	}
 	memcpy(data_r, (*held)->data + DISK_LOCATION_PLACE(at) * PAGES_SIZE, PAGES_SIZE);
 	return 0;
+}
+
+/*
+ * What its own pack has lost is read wherever it can be: a damaged pack keeps copies in its index that the good one, for
+ * whose sake they were to go, has too.
+ */
+static int copy_any(struct read_source *s, struct found *f, uint64_t pfn, struct cache_frame **held,
+		    struct pack_scratch *scratch, void *data_r, struct fm_error *err)
+{
+	size_t own = map_pack_of(s->map, map_get(s->map, pfn));
+	const struct pack *first = f->pack;
+	const uint8_t *hash = first->hash[f->slot];
+	struct fm_error why, ignored;
+
+	if (copy(s, f, pfn, held, scratch, data_r, &why) == 0)
+		return 0;
+	if (first == s->pack[own] || why.code != FM_CORRUPT) {
+		*err = why;
+		return -1;
+	}
+	for (size_t i = 0; i < s->packs + s->others; i++) {
+		const struct pack *other = i < s->packs ? s->pack[i] : s->other[i - s->packs];
+		long slot = other == first ? -1 : pack_find(other, hash);
+
+		if (slot < 0)
+			continue;
+		*f = (struct found){ other, (uint32_t)slot };
+		if (copy(s, f, pfn, held, scratch, data_r, &ignored) == 0)
+			return 0;
+	}
+	*err = why;
+	return -1;
 }
 
 static int verify(const struct read_job *j, const struct found *found, struct hasher *hasher, struct fm_error *err)
@@ -199,6 +239,7 @@ static int run(struct read_source *s, struct read_job *j, struct hasher *hasher,
 {
 	struct found found[PAGES_BATCH];
 	struct cache_frame *held = NULL;
+	const struct pack *last = NULL;
 	int rc = 0;
 
 	for (size_t i = 0; rc == 0 && i < j->count; i++) {
@@ -215,9 +256,10 @@ static int run(struct read_source *s, struct read_job *j, struct hasher *hasher,
 			if (!j->page)
 				memset(data, 0, PAGES_SIZE);
 		} else {
-			rc = locate(s, j->pfn[i], ref, &found[i], err);
+			rc = locate(s, j->pfn[i], ref, last, &found[i], err);
 			if (rc == 0)
-				rc = copy(s, &found[i], j->pfn[i], &held, scratch, data, err);
+				rc = copy_any(s, &found[i], j->pfn[i], &held, scratch, data, err);
+			last = rc == 0 ? found[i].pack : last;
 		}
 	}
 	cache_release(&s->cache, held);

@@ -67,6 +67,7 @@ struct pages_writer *pages_writer_create(struct pages_store *s, const struct pag
 	w->level = o.level;
 	w->threads = o.threads;
 	w->nice = o.nice;
+	w->claims = o.claims;
 	if (place_init(&w->place, s, &o, err) == 0 && writer_threads_start(w, o.hash, err) == 0)
 		return w;
 	pages_writer_abort(w);
@@ -208,6 +209,8 @@ static void writer_free(struct pages_writer *w)
 	batches_free(w->queue); /* of threads that never started */
 	frame_buffers_free(w->frames);
 	free(w->filling);
+	free(w->ask);
+	free(w->others);
 	place_dispose(&w->place);
 	close(w->lock_fd);
 	pthread_cond_destroy(&w->room);
@@ -216,18 +219,38 @@ static void writer_free(struct pages_writer *w)
 	free(w);
 }
 
+static int seal(struct pages_writer *w, struct fm_error *err)
+{
+	if (w->filling)
+		batch_submit(w);
+	writer_threads_end(w);
+	if (pages_writer_check(w, err) < 0)
+		return -1;
+	if (writer_pack_end(&w->thread[0], err) < 0) {
+		writer_break(w, err);
+		return -1;
+	}
+	w->sealed = true;
+	return 0;
+}
+
+int pages_writer_settle(struct pages_writer *w, struct fm_error *err)
+{
+	if (!w->sealed && seal(w, err) < 0)
+		return -1;
+	return place_settle(&w->place, err);
+}
+
 int pages_writer_finish(struct pages_writer *w, const char *map_path, const void *skeleton, size_t skeleton_size,
 			struct pages_saved *saved_r, struct fm_error *err)
 {
 	int rc;
 
 	memset(saved_r, 0, sizeof(*saved_r));
-	if (w->filling)
-		batch_submit(w);
-	writer_threads_end(w);
-	rc = pages_writer_check(w, err);
+	rc = pages_writer_settle(w, err);
 	if (rc == 0)
-		rc = writer_pack_end(&w->thread[0], err);
+		fm_fail(err, FM_FAILED, "%u pages that other members were to write are in no pack", w->place.claimed.count);
+	rc = rc == 1 ? 0 : -1;
 	if (rc == 0)
 		rc = map_write(w->place.map, map_path, w->place.store->key, skeleton, skeleton_size, &saved_r->map,
 			       err);
@@ -236,6 +259,7 @@ int pages_writer_finish(struct pages_writer *w, const char *map_path, const void
 		saved_r->bytes = w->place.pack_bytes + saved_r->map.bytes;
 		saved_r->pages = w->place.map->pages;
 		saved_r->memory = w->place.memory;
+		saved_r->others = w->place.claimed.count;
 		saved_r->hash = w->thread[0].hasher.ops->name;
 	}
 	writer_free(w);

@@ -11,6 +11,8 @@
 #define ENTRIES 1024u /* of a batch */
 #define PAGES 256u    /* of these with content */
 #define BATCHES 4u    /* for a thread */
+#define BATCHES_ASK 8u /* where others are asked: of so many at once */
+#define RUN_MOST (2 * BATCHES_ASK)
 #define NOT_A_PAGE UINT16_MAX
 #define FORGET (UINT16_MAX - 1)
 
@@ -36,6 +38,11 @@ struct pages_writer {
 	enum pages_codec codec;
 	int level;
 	unsigned threads, running;
+	const struct pages_claims *claims;
+	bool sealed; /* nothing is put any more, and the packs are durable */
+	/* of whoever is placing: what to ask */
+	uint8_t (*ask)[32];
+	bool *others;
 	int nice;
 	struct writer_thread thread[PAGES_THREADS_MAX];
 	struct batch *filling; /* the caller's */

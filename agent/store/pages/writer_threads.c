@@ -88,6 +88,34 @@ static int batch_hash(struct writer_thread *t, struct batch *b, struct fm_error 
 	return hasher_pages(&t->hasher, page, b->pages, b->hash, err);
 }
 
+/* New pages of a run of batches, whichever others may be writing just now: asked once for all of them. */
+static int run_ask(struct writer_thread *t, const struct batch *run, struct fm_error *err)
+{
+	struct pages_writer *w = t->writer;
+	size_t count = 0;
+
+	for (const struct batch *b = run; b; b = b->next)
+		for (unsigned i = 0; i < b->entries; i++) {
+			int known;
+
+			if (b->page[i] >= FORGET)
+				continue;
+			known = place_knows(&w->place, b->pfn[i], b->hash[b->page[i]], err);
+			if (known < 0)
+				return -1;
+			if (!known)
+				memcpy(w->ask[count++], b->hash[b->page[i]], 32);
+		}
+	if (count == 0)
+		return 0;
+	memset(w->others, 0, count * sizeof(*w->others));
+	w->claims->ask(w->claims->data, (const uint8_t (*)[32])w->ask, count, w->others);
+	for (size_t i = 0; i < count; i++)
+		if (w->others[i] && place_leave(&w->place, w->ask[i], err) < 0)
+			return -1;
+	return 0;
+}
+
 static int batch_place(struct writer_thread *t, const struct batch *b, struct fm_error *err)
 {
 	struct place *p = &t->writer->place;
@@ -112,6 +140,40 @@ static int batch_place(struct writer_thread *t, const struct batch *b, struct fm
 	return 0;
 }
 
+static int run_place(struct writer_thread *t, const struct batch *run, struct fm_error *err)
+{
+	struct pages_writer *w = t->writer;
+
+	if (w->claims && run_ask(t, run, err) < 0)
+		return -1;
+	for (const struct batch *b = run; b; b = b->next) {
+		pthread_mutex_lock(&w->lock);
+		while (w->paused && w->broken.code == FM_OK)
+			pthread_cond_wait(&w->work, &w->lock);
+		pthread_mutex_unlock(&w->lock);
+		if (batch_place(t, b, err) < 0)
+			return -1;
+		pthread_mutex_lock(&w->lock);
+		frames_add(w, place_take_full(&w->place)); /* others may go on with them */
+		pthread_cond_broadcast(&w->work);
+		pthread_mutex_unlock(&w->lock);
+	}
+	return 0;
+}
+
+/* Those that are next, one behind the other. Locked. */
+static struct batch *run_take(struct pages_writer *w)
+{
+	struct batch *first = w->hashed, *last = first;
+	unsigned most = w->claims ? RUN_MOST : 1;
+
+	while (--most > 0 && last->next && last->next->turn == last->turn + 1)
+		last = last->next;
+	w->hashed = last->next;
+	last->next = NULL;
+	return first;
+}
+
 /* Locked: by turn; nearly always the last. */
 static void hashed_add(struct pages_writer *w, struct batch *b)
 {
@@ -131,8 +193,7 @@ static enum task task_take(struct pages_writer *w, struct frame_buffer **frame_r
 	if ((*frame_r = frame_take(w)))
 		return TASK_FRAME;
 	if (w->hashed && w->hashed->turn == w->turn && !w->placing) {
-		*batch_r = w->hashed;
-		w->hashed = w->hashed->next;
+		*batch_r = run_take(w);
 		w->placing = true;
 		return TASK_PLACE;
 	}
@@ -149,7 +210,7 @@ static int task_do(struct writer_thread *t, enum task task, struct frame_buffer 
 {
 	if (task == TASK_FRAME)
 		return frame_write(t, f, err);
-	return task == TASK_PLACE ? batch_place(t, b, err) : batch_hash(t, b, err);
+	return task == TASK_PLACE ? run_place(t, b, err) : batch_hash(t, b, err);
 }
 
 /* It is done: hand on what came of it. Locked. */
@@ -160,9 +221,14 @@ static void task_end(struct pages_writer *w, enum task task, struct batch *b)
 	} else if (task == TASK_PLACE) {
 		frames_add(w, place_take_full(&w->place));
 		w->placing = false;
-		w->turn++;
-		b->next = w->idle;
-		w->idle = b;
+		while (b) {
+			struct batch *next = b->next;
+
+			w->turn++;
+			b->next = w->idle;
+			w->idle = b;
+			b = next;
+		}
 		pthread_cond_signal(&w->room);
 	}
 	if (task != TASK_FRAME)
@@ -226,8 +292,23 @@ static void *thread_run(void *data)
 	return NULL;
 }
 
+static int ask_room(struct pages_writer *w, struct fm_error *err)
+{
+	size_t most = (size_t)RUN_MOST * PAGES;
+
+	if (!w->claims)
+		return 0;
+	w->ask = malloc(most * sizeof(*w->ask));
+	w->others = malloc(most * sizeof(*w->others));
+	return w->ask && w->others ? 0 : fm_fail(err, FM_FAILED, "out of memory");
+}
+
 int writer_threads_start(struct pages_writer *w, const char *hash, struct fm_error *err)
 {
+	unsigned batches = w->claims ? BATCHES_ASK : BATCHES;
+
+	if (ask_room(w, err) < 0)
+		return -1;
 	for (unsigned i = 0; i < w->threads; i++) {
 		struct writer_thread *t = &w->thread[i];
 		struct batch *b;
@@ -235,7 +316,7 @@ int writer_threads_start(struct pages_writer *w, const char *hash, struct fm_err
 		t->writer = w;
 		if (hasher_init(&t->hasher, hash, w->place.store->key, err) < 0 || pack_scratch_init(&t->scratch, err) < 0)
 			return -1;
-		for (unsigned n = 0; n < BATCHES + (i == 0); n++) { /* one for the caller to fill */
+		for (unsigned n = 0; n < batches + (i == 0); n++) { /* one for the caller to fill */
 			b = malloc(sizeof(*b));
 			if (!b)
 				return fm_fail(err, FM_FAILED, "out of memory");
