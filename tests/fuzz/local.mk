@@ -30,6 +30,7 @@ xenstream_seeds = \
 	tests/fuzz/seeds/xenstream/script-checkpoints \
 	tests/fuzz/seeds/xenstream/script-hvm \
 	tests/fuzz/seeds/xenstream/script-old \
+	tests/fuzz/seeds/xenstream/script-optional-first \
 	tests/fuzz/seeds/xenstream/script-pv \
 	tests/fuzz/seeds/xenstream/script-pv-checkpoints \
 	tests/fuzz/seeds/xenstream/script-verify \
