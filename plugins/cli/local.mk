@@ -3,6 +3,8 @@
 bin_PROGRAMS += fermata
 fermata_SOURCES = \
 	plugins/cli/main.c plugins/cli/cli.h \
+	plugins/cli/bars.c plugins/cli/bars.h plugins/cli/gather.c plugins/cli/gather.h \
+	plugins/cli/progress.c plugins/cli/progress.h plugins/cli/screen.c plugins/cli/screen.h \
 	plugins/cli/create.c plugins/cli/export.c plugins/cli/list.c plugins/cli/pin.c plugins/cli/prune.c \
 	plugins/cli/rm.c plugins/cli/show.c \
 	plugins/cli/status.c plugins/cli/verify.c \
@@ -12,6 +14,16 @@ fermata_SOURCES = \
 fermata_CFLAGS = $(AM_CFLAGS) $(FM_PIE_CFLAGS) $(JSON_CFLAGS) $(SMARTCOLS_CFLAGS) -pthread
 fermata_LDFLAGS = $(AM_LDFLAGS) $(FM_PIE_LDFLAGS) -pthread
 fermata_LDADD = libfm_store.la libfermata.la $(JSON_LIBS) $(SMARTCOLS_LIBS)
+
+if HAVE_CMOCKA
+check_PROGRAMS += tests/unit/cli_bars_test
+TESTS += tests/unit/cli_bars_test
+tests_unit_cli_bars_test_SOURCES = tests/unit/cli_bars_test.c plugins/cli/bars.c plugins/cli/text.c
+tests_unit_cli_bars_test_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_cli_bars_test_LDADD = libfermata.la $(CMOCKA_LIBS)
+endif
+dist_check_SCRIPTS += tests/cli/progress_test
+TESTS += tests/cli/progress_test
 
 # The command against a fake agent with canned answers.
 dist_check_SCRIPTS += tests/cli/cli_test

@@ -7,6 +7,7 @@ import os
 import pty
 import re
 import select
+import signal
 import subprocess
 import sys
 
@@ -58,7 +59,10 @@ class OnTerminal(Run):
 
     def read(self, until):
         """What it writes there, up to a word, or to its end."""
-        while until is None or until not in self.seen:
+        self.read_match(until and re.escape(until))
+
+    def read_match(self, until):
+        while until is None or not re.search(until, self.seen):
             ready, _, _ = select.select([self.terminal], [], [], 60)
             assert ready, "it says no more than: " + self.seen
             try:
@@ -91,7 +95,7 @@ def life():
     with Cluster(3) as c:
         c.put(50, NODES)
         conf = c.node(2).conf
-        r = Run(conf, "create", "50", "--comment=first light").exits(0)
+        r = Run(conf, "create", "50", "--comment=first light", "--quiet").exits(0)
         assert r.out.startswith("50.1 whole: 3 members, ") and r.err == "", (r.out, r.err)
         assert r.out.splitlines()[1] == os.path.join(c.store, "50", "1")
         s = Run(conf, "create", "50", "--json").json()
@@ -188,6 +192,26 @@ def failures():
         assert r.out == "54.4 begun\n", r.out
         assert c.ended("54.4", 1)["state"] == "whole"
         c.all_run(54, NODES)
+
+
+@test
+def bars():
+    """on a terminal every member has a bar, whichever agent is asked; interrupted the command ends and the snapshot does not"""
+    with Cluster(3) as c:
+        c.put(74, NODES)
+        c.node(3).inject("save.end=hold")
+        r = OnTerminal(c.node(2).conf, "create", "74")
+        for word in ("74.1: save ", r" 0 n1 .* done", r" 1 n2 .* done", r" 2 n3 .* 99% 2.0 of 2.0 MiB, ", "pages, .* zero, .* known, dedup .* new"):
+            r.read_match(word)
+        r.process.send_signal(signal.SIGINT)
+        r.end()
+        assert r.code == -signal.SIGINT and "74.1 goes on" in r.seen, (r.code, r.seen)
+        c.node(3).inject("")
+        assert c.ended("74.1", 1)["state"] == "whole"
+        r = OnTerminal(c.node(1).conf, "create", "74").end().exits(0)
+        assert r.out.startswith("74.2 whole: 3 members") and r.err == "", (r.out, r.err)
+        r = OnTerminal(c.node(1).conf, "create", "74", "-q").end().exits(0)
+        assert r.seen == "", r.seen
 
 
 @test
