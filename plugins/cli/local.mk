@@ -1,16 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # plugins/cli: the command for people.
+# Bars, also of the scontrol front.
+fermata_progress = \
+	plugins/cli/bars.c plugins/cli/bars.h plugins/cli/gather.c plugins/cli/gather.h \
+	plugins/cli/progress.c plugins/cli/progress.h plugins/cli/screen.c plugins/cli/screen.h \
+	plugins/cli/text.c plugins/cli/text.h
 bin_PROGRAMS += fermata
 fermata_SOURCES = \
 	plugins/cli/main.c plugins/cli/cli.h \
-	plugins/cli/bars.c plugins/cli/bars.h plugins/cli/gather.c plugins/cli/gather.h \
-	plugins/cli/progress.c plugins/cli/progress.h plugins/cli/screen.c plugins/cli/screen.h \
+	$(fermata_progress) \
 	plugins/cli/create.c plugins/cli/export.c plugins/cli/list.c plugins/cli/pin.c plugins/cli/prune.c \
 	plugins/cli/rm.c plugins/cli/show.c \
 	plugins/cli/status.c plugins/cli/verify.c \
 	plugins/cli/print.c plugins/cli/print.h \
-	plugins/cli/table.c plugins/cli/table.h \
-	plugins/cli/text.c plugins/cli/text.h
+	plugins/cli/table.c plugins/cli/table.h
 fermata_CFLAGS = $(AM_CFLAGS) $(FM_PIE_CFLAGS) $(JSON_CFLAGS) $(SMARTCOLS_CFLAGS) -pthread
 fermata_LDFLAGS = $(AM_LDFLAGS) $(FM_PIE_LDFLAGS) -pthread
 fermata_LDADD = libfm_store.la libfermata.la $(JSON_LIBS) $(SMARTCOLS_LIBS)
