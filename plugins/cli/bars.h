@@ -26,6 +26,7 @@ struct bars_member {
 	unsigned rank;
 	char node[64];
 	enum bars_state state;
+	int64_t asked_ms; /* when that was asked for, CLOCK_MONOTONIC */
 	uint64_t pages, zero, known, stored; /* pages: all that were read */
 	uint64_t stored_bytes;               /* written for the stored ones */
 	uint64_t raw_bytes;                  /* of its memory; 0: not known yet */

@@ -58,10 +58,11 @@ static uint64_t count_at(struct json_object *o, const char *key)
 }
 
 /* With the lock. What a member says no more of a save it has said something of, is over. */
-static void take(struct bars_member *m, struct json_object *job)
+static void take(struct bars_member *m, struct json_object *job, int64_t asked_ms)
 {
 	struct json_object *s = NULL;
 
+	m->asked_ms = asked_ms;
 	if (!json_object_object_get_ex(job, "saving", &s) || !json_object_is_type(s, json_type_object)) {
 		m->state = m->pages ? BARS_DONE : BARS_IDLE;
 		return;
@@ -82,12 +83,13 @@ static void ask(struct gather *g, size_t i)
 	struct fm_error ignored = { 0 };
 	/* On its own host an agent is asked over its socket: no MUNGE is needed then. */
 	bool here = strcmp(node, g->conf->node_name) == 0 && access(g->conf->socket, F_OK) == 0;
+	int64_t asked_ms = now_ms();
 	int rc = fm_http_call(g->conf, here ? NULL : node, "GET", g->path, NULL, GATHER_CALL_MS, &reply, &ignored);
 
 	pthread_mutex_lock(&g->lock);
 	g->asked[i].failures = rc < 0 ? g->asked[i].failures + 1 : 0;
 	if (rc == 0)
-		take(&g->members[i], reply);
+		take(&g->members[i], reply, asked_ms);
 	else if (g->asked[i].failures >= SILENT_AFTER && g->members[i].state != BARS_DONE)
 		g->members[i].state = BARS_SILENT;
 	g->asked[i].busy = false;

@@ -33,6 +33,7 @@ struct progress {
 	struct bars_member *members;
 	size_t count;
 	int64_t begin_ms, drawn_ms, line_ms, gap_ms; /* line_ms: when the next one is due */
+	int64_t save_ms; /* when the round was first seen in which all have begun; 0: not yet */
 	struct sample samples[SAMPLES];
 	unsigned sampled; /* so far; the newest is at (sampled - 1) % SAMPLES */
 	sigset_t signals, before;
@@ -172,10 +173,14 @@ void progress_round(struct progress *p, const char *round)
 		gather_copy(p->gather, p->members);
 	if (p->gather && (strcmp(round, "abort") == 0 || strcmp(round, "discard") == 0))
 		p->count = 0; /* who saves no more has not come to an end */
-	if (strcmp(round, "save") == 0 || strcmp(round, "store") == 0) /* every member had begun before that */
+	if (strcmp(round, "save") == 0 || strcmp(round, "store") == 0) {
+		/* Every member had begun before that: who tells of no save since then has ended it, so quickly that nobody saw it. */
+		if (!p->save_ms)
+			p->save_ms = now_ms();
 		for (size_t i = 0; i < p->count; i++)
-			if (p->members[i].state == BARS_IDLE)
-				p->members[i].state = BARS_DONE; /* so quickly that nobody has seen it */
+			if (p->members[i].state == BARS_IDLE && p->members[i].asked_ms >= p->save_ms)
+				p->members[i].state = BARS_DONE;
+	}
 	tell(p, round);
 }
 
