@@ -8,7 +8,6 @@
 #include "config.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,8 +45,8 @@ struct source {
 	bool quiet;
 };
 
-static int copy_told(const struct source *c, struct progress *progress, int fd, const char *file, uint64_t *bytes_r,
-		     struct fm_error *err)
+static int copy(const struct source *c, struct progress *progress, int fd, const char *file, uint64_t *bytes_r,
+		struct fm_error *err)
 {
 	FM_AUTO_FREE char *piece = malloc(PIECE);
 	long n;
@@ -63,23 +62,14 @@ static int copy_told(const struct source *c, struct progress *progress, int fd, 
 	return n < 0 ? -1 : stream_reader_finish(c->reader, err);
 }
 
-/* begun: a file that must not stay when we are interrupted, or NULL. */
-static int copy(const struct source *c, int fd, const char *file, const char *begun, uint64_t *bytes_r, struct fm_error *err)
+static int write_file(const struct source *c, struct progress *progress, const char *file, uint64_t *bytes_r,
+		      struct fm_error *err)
 {
-	struct progress *progress = progress_begin(&(struct progress_options){ .name = c->name, .remove = begun }, c->quiet);
-	int rc = copy_told(c, progress, fd, file, bytes_r, err);
-
-	progress_end(progress);
-	return rc;
-}
-
-static int write_file(const struct source *c, const char *file, uint64_t *bytes_r, struct fm_error *err)
-{
-	FM_AUTO_CLOSE int fd = open(file, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600); /* it holds a user's memory */
+	FM_AUTO_CLOSE int fd = progress_create(progress, file, 0600); /* it holds a user's memory */
 
 	if (fd < 0)
 		return fm_fail(err, FM_FAILED, "%s: %s", file, strerror(errno));
-	if (copy(c, fd, file, file, bytes_r, err) == 0 &&
+	if (copy(c, progress, fd, file, bytes_r, err) == 0 &&
 	    (fsync(fd) == 0 || fm_fail(err, FM_FAILED, "%s: %s", file, strerror(errno)) == 0))
 		return 0;
 	unlink(file);
@@ -94,6 +84,7 @@ static int export(const struct cli *cli, struct fm_snapshot_id *id, unsigned ran
 	struct store_access access;
 	struct store_file map, held;
 	struct source source = { .quiet = cli->quiet || cli->json };
+	struct progress *progress;
 	int rc = -1;
 
 	if (!manifest || store_manifest_member(manifest, rank, &map, &held, err) < 0)
@@ -102,15 +93,17 @@ static int export(const struct cli *cli, struct fm_snapshot_id *id, unsigned ran
 	map_path = dir ? fm_format("%s/%s", dir, map.name) : NULL;
 	if (!map_path)
 		return fm_fail(err, FM_FAILED, "out of memory");
-	if (store_access_job(&access, store, id->job, cli->conf.key_file, false, err) == 0)
-		source.reader = stream_reader_open(&(struct stream_place){ map_path, access.pages, id->job, access.key }, &map, err);
 	source.all = map.raw_bytes;
 	fm_snapshot_id_format(id, source.name);
 	snprintf(source.what, sizeof(source.what), "member %u", rank);
+	progress = progress_begin(&(struct progress_options){ .name = source.name }, source.quiet); /* before there are threads */
+	if (store_access_job(&access, store, id->job, cli->conf.key_file, false, err) == 0)
+		source.reader = stream_reader_open(&(struct stream_place){ map_path, access.pages, id->job, access.key }, &map, err);
 	if (source.reader)
-		rc = strcmp(file, "-") ? write_file(&source, file, bytes_r, err) :
-					 copy(&source, STDOUT_FILENO, "standard output", NULL, bytes_r, err);
+		rc = strcmp(file, "-") ? write_file(&source, progress, file, bytes_r, err) :
+					 copy(&source, progress, STDOUT_FILENO, "standard output", bytes_r, err);
 	stream_reader_close(source.reader);
+	progress_end(progress);
 	store_access_close(&access);
 	return rc;
 }

@@ -4,6 +4,7 @@
 
 #include "plugins/cli/progress.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -28,7 +29,8 @@ struct sample {
 
 struct progress {
 	struct progress_options options;
-	bool on_screen;
+	const char *created; /* a file that must not stay when we are interrupted */
+	bool quiet, on_screen;
 	struct gather *gather; /* NULL: the caller says what is done */
 	struct bars_member *members;
 	size_t count;
@@ -66,9 +68,9 @@ static void *await_signal(void *arg)
 	pthread_mutex_lock(&p->lock); /* and never given back: nobody draws any more */
 	if (p->on_screen)
 		screen_leave(&p->screen);
-	if (p->options.remove)
-		unlink(p->options.remove);
-	if (p->options.goes_on)
+	if (p->created)
+		unlink(p->created);
+	if (p->options.goes_on && !p->quiet)
 		fprintf(stderr, "%s\n", p->options.goes_on);
 	signal(signal_number, SIG_DFL);
 	sigemptyset(&one);
@@ -154,6 +156,8 @@ static void tell(struct progress *p, const char *round)
 			  .elapsed_s = (double)(now - p->begin_ms) / 1000 };
 	struct bars_sum sum;
 
+	if (p->quiet)
+		return;
 	bars_sum(&b, &sum);
 	sample(p, now, sum.done_bytes);
 	b.bytes_per_s = rate(p, now, sum.done_bytes);
@@ -194,23 +198,38 @@ void progress_bytes(struct progress *p, const char *what, uint64_t done, uint64_
 	tell(p, what);
 }
 
+int progress_create(struct progress *p, const char *path, unsigned mode)
+{
+	int fd;
+
+	if (p)
+		pthread_mutex_lock(&p->lock); /* who answers a signal waits for it, and then knows what it has to remove */
+	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, (mode_t)mode);
+	if (p && fd >= 0)
+		p->created = path;
+	if (p)
+		pthread_mutex_unlock(&p->lock);
+	return fd;
+}
+
 /* ---- life */
 
 struct progress *progress_begin(const struct progress_options *options, bool quiet)
 {
-	struct progress *p = quiet ? NULL : calloc(1, sizeof(*p));
+	struct progress *p = calloc(1, sizeof(*p));
 
 	if (!p)
 		return NULL;
 	p->options = *options;
+	p->quiet = quiet;
 	p->begin_ms = now_ms();
 	p->line_ms = p->begin_ms + PROGRESS_FIRST_MS;
 	p->gap_ms = PROGRESS_FIRST_MS;
 	pthread_mutex_init(&p->lock, NULL);
-	p->on_screen = screen_usable(STDERR_FILENO);
+	p->on_screen = !quiet && screen_usable(STDERR_FILENO);
 	screen_init(&p->screen, STDERR_FILENO);
 	begin_signals(p);
-	if (options->conf)
+	if (options->conf && !quiet)
 		p->gather = gather_start(options->conf, options->job, options->nodes);
 	p->count = p->gather ? gather_count(p->gather) : !options->conf;
 	p->members = calloc(p->count + 1, sizeof(*p->members));

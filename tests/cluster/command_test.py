@@ -251,6 +251,17 @@ def export():
         assert "member 2" in Run(conf, "export", "57.1", "2", path + "2", uid=0).exits(3).err
         assert "57.2" in Run(conf, "export", "57.2", "1", path + "2", uid=0).exits(3).err
         assert "rank" in Run(conf, "export", "57.1", "one", path + "2", uid=0).exits(2).err
+        for _ in range(20):  # interrupted at any moment: all of it is there, or none
+            r = Run(conf, "export", "57.1", "1", path + "2", "-q", uid=0, start_only=True)
+            wait_for("the file", lambda: os.path.exists(path + "2") or r.process.poll() is not None)
+            r.process.send_signal(signal.SIGINT)
+            r.end()
+            assert r.code in (0, -signal.SIGINT), (r.code, r.err)
+            if os.path.exists(path + "2"):
+                assert os.path.getsize(path + "2") == len(data), (r.code, os.path.getsize(path + "2"))
+                os.unlink(path + "2")
+            else:
+                assert r.code != 0
         with open("/dev/full", "wb") as full:
             r = subprocess.run([FERMATA, "export", "57.1", "1", "-", "--config", conf], stdout=full, stderr=subprocess.PIPE, text=True)
         assert r.returncode == 1 and "No space left" in r.stderr, r
