@@ -90,7 +90,9 @@ static void on_save_event(struct worker *w, const char *event, struct json_objec
 		json_object_put(c->progress);
 		c->progress = json_object_get(o);
 		json_object_object_del(c->progress, "event");
-		fm_json_set_int(c->progress, "raw_bytes", c->raw_bytes);
+		/* How large its state is it only says when most of it is out. */
+		fm_json_set_int(c->progress, "raw_bytes",
+				c->raw_bytes ? c->raw_bytes : (int64_t)c->job->spec.memory_mib << 20);
 	} else if (strcmp(event, "saved") == 0) {
 		take_saved(c, o);
 		cutter_tell(c, MEMBER_EV_SAVED);

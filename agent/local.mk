@@ -55,10 +55,17 @@ cluster_tests = \
 	tests/cluster/group_test.py \
 	tests/cluster/network_test.py \
 	tests/cluster/restore_test.py \
+	tests/cluster/store_fault_test.py \
 	tests/cluster/tree_test.py
 dist_check_SCRIPTS += $(cluster_tests)
 TESTS += $(cluster_tests)
 EXTRA_DIST += tests/cluster/alike.py tests/cluster/cluster.py tests/cluster/network.py
+# A store's disk that breaks.
+if HAVE_FUSE
+check_PROGRAMS += tests/cluster/faultfs
+tests_cluster_faultfs_CFLAGS = $(AM_CFLAGS) $(FUSE_CFLAGS) -Wno-pedantic
+tests_cluster_faultfs_LDADD = $(FUSE_LIBS)
+endif
 
 # The process behind a simulated domain.
 check_PROGRAMS += tests/cluster/sim_guest

@@ -138,7 +138,7 @@ static int open_map(struct stream_reader *r, const struct stream_place *at, cons
 }
 
 static int prepare(struct stream_reader *r, const struct stream_place *at, const struct store_file *expected,
-		   struct fm_error *err)
+		   const struct pages_reader_options *options, struct fm_error *err)
 {
 	const struct xenstream_shelf shelf = { shelf_next, shelf_fetch, r };
 
@@ -148,7 +148,7 @@ static int prepare(struct stream_reader *r, const struct stream_place *at, const
 		return r->map_path ? -1 : fm_fail(err, FM_FAILED, "out of memory");
 	if (open_map(r, at, expected, err) < 0)
 		return -1;
-	r->pages = pages_reader_create(r->store, r->map, &(struct pages_reader_options){ 0 }, err);
+	r->pages = pages_reader_create(r->store, r->map, options, err);
 	if (!r->pages)
 		return fm_context(err, "%s", at->map);
 	map_advance(r);
@@ -156,8 +156,8 @@ static int prepare(struct stream_reader *r, const struct stream_place *at, const
 	return r->image ? 0 : -1;
 }
 
-struct stream_reader *stream_reader_open(const struct stream_place *at, const struct store_file *expected,
-					 struct fm_error *err)
+struct stream_reader *stream_reader_open_with(const struct stream_place *at, const struct store_file *expected,
+					      const struct pages_reader_options *options, struct fm_error *err)
 {
 	struct stream_reader *r = calloc(1, sizeof(*r));
 
@@ -165,11 +165,17 @@ struct stream_reader *stream_reader_open(const struct stream_place *at, const st
 		fm_fail(err, FM_FAILED, "out of memory");
 		return NULL;
 	}
-	if (prepare(r, at, expected, err) == 0)
+	if (prepare(r, at, expected, options, err) == 0)
 		return r;
 	store_removed_meanwhile(at->map, err); /* from here on no sweep takes anything from us; before, one may have */
 	stream_reader_close(r);
 	return NULL;
+}
+
+struct stream_reader *stream_reader_open(const struct stream_place *at, const struct store_file *expected,
+					 struct fm_error *err)
+{
+	return stream_reader_open_with(at, expected, &(struct pages_reader_options){ 0 }, err);
 }
 
 long stream_read(struct stream_reader *r, void *data, size_t size, struct fm_error *err)

@@ -61,8 +61,8 @@ static void open_parent(struct stream_writer *w, const char *path, const struct 
 static int prepare(struct stream_writer *w, const struct stream_place *at, const struct stream_options *o,
 		   struct fm_error *err)
 {
-	struct pages_writer_options options = { .codec = PAGES_LZ4, .packs_most = PACKS_MOST, .nice = o->nice,
-						.claims = o->claims };
+	struct pages_writer_options options = { .codec = o->zstd ? PAGES_ZSTD : PAGES_LZ4, .packs_most = PACKS_MOST,
+						.nice = o->nice, .claims = o->claims };
 
 	if (access(at->map, F_OK) == 0)
 		return fm_fail(err, FM_FAILED, "it is there already");

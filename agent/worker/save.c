@@ -75,13 +75,12 @@ static void add_pages(struct json_object *fields, const struct pages_progress *p
 	fm_json_set_int(fields, "stored_pages", (int64_t)p->stored);
 }
 
-/* By the pump's thread: an event is one write, so it does not get between another's bytes. */
+/* By any thread: an event is one write, so it does not get between another's bytes. */
 static void tell_progress(struct save *s)
 {
 	struct pages_progress p = stream_writer_progress(s->writer);
 	struct json_object *fields = json_object_new_object();
 
-	s->progress_ms = control_now_ms() + PROGRESS_MS;
 	if (!fields)
 		return;
 	fm_json_set_int(fields, "pages", (int64_t)p.put);
@@ -96,8 +95,10 @@ static int sink(void *data, const void *bytes, size_t size, struct fm_error *err
 
 	if (stream_write(s->writer, bytes, size, err) < 0)
 		return -1;
-	if (control_now_ms() >= s->progress_ms)
+	if (control_now_ms() >= s->progress_ms) {
 		tell_progress(s);
+		s->progress_ms = control_now_ms() + PROGRESS_MS;
+	}
 	return 0;
 }
 
@@ -153,6 +154,7 @@ static enum save_verdict catch_up(struct save *s)
 	s->phase = PHASE_WAIT;
 	s->deadline_ms = control_now_ms() + s->worker->request->hold_max_ms;
 	control_event(s->worker->control, "armed", fm_steal_ptr(&s->armed));
+	tell_progress(s); /* it may have been too short for any */
 	return SAVE_HOLD;
 }
 
@@ -285,6 +287,7 @@ static int make_durable(struct save *s, struct stream_saved *saved_r, struct fm_
 	r = await_others(s, err);
 	if (r != 0)
 		return r;
+	tell_progress(s);
 	return stream_writer_finish(fm_steal_ptr(&s->writer), saved_r, err);
 }
 

@@ -22,6 +22,7 @@ struct cli {
 	const char *nodes;  /* hostlist whose agents are asked before Agents=, may be NULL */
 	const char *comment;
 	bool json;
+	bool quiet;
 	bool no_wait;
 	int64_t timeout_ms; /* 0: wait as long as it takes */
 	int64_t keep;       /* 0: not given */

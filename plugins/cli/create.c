@@ -4,20 +4,21 @@
  *
  * The agent makes the snapshot in its own time; this program only watches.  To
  * stop it does not stop the snapshot, and an agent that is away for a moment
- * does not make it fail.
+ * does not make it fail.  How far the members are is asked of their agents
+ * (gather.h), and not needed for anything but to be shown.
  */
 #include "config.h"
 
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "common/cleanup.h"
 #include "common/http.h"
 #include "common/io.h"
 #include "plugins/cli/cli.h"
 #include "plugins/cli/print.h"
+#include "plugins/cli/progress.h"
 #include "plugins/cli/text.h"
 
 #define POLL_FIRST_MS 50
@@ -30,7 +31,6 @@ struct watch {
 	struct fm_snapshot_id id;
 	char *nodes;      /* of the job, where its agents are */
 	int64_t begin_ms, heard_ms;
-	bool progress;
 	struct json_object *snapshot; /* the last answer */
 };
 
@@ -47,22 +47,6 @@ static void pause_ms(int64_t ms)
 	struct timespec t = { .tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000 };
 
 	nanosleep(&t, NULL);
-}
-
-static void show_progress(const struct watch *w)
-{
-	FM_AUTO_FREE char *round = text_plain(print_text_at(w->snapshot, "round"));
-	FM_AUTO_FREE char *size = text_size(fm_json_int_or(w->snapshot, "bytes", 0));
-
-	if (w->progress && round && size)
-		fprintf(stderr, "\r\033[K%s: %s, %s, %.1f s", w->name, *round ? round : "waiting", size,
-			(double)(now_ms() - w->begin_ms) / 1000);
-}
-
-static void end_progress(const struct watch *w)
-{
-	if (w->progress)
-		fputs("\r\033[K", stderr);
 }
 
 /* 1: not yet, 0: whole, -1: it failed or cannot be seen any more. */
@@ -91,27 +75,38 @@ static int look(struct watch *w, const char *path, struct fm_error *err)
 	return 1;
 }
 
-static int wait_whole(struct watch *w, struct fm_error *err)
+static int poll_whole(struct watch *w, struct progress *progress, const char *path, struct fm_error *err)
 {
-	FM_AUTO_FREE char *path = fm_format("/v1/snapshots/%s", w->name);
 	int64_t delay = POLL_FIRST_MS;
 	int rc;
 
-	if (!path)
-		return fm_fail(err, FM_FAILED, "out of memory");
 	while ((rc = look(w, path, err)) == 1) {
 		int64_t left = w->cli->timeout_ms ? w->begin_ms + w->cli->timeout_ms - now_ms() : POLL_MAX_MS;
 
-		if (left <= 0) {
-			end_progress(w);
+		if (left <= 0)
 			return fm_fail(err, FM_TIMEOUT, "snapshot %s is not whole yet; it goes on: `fermata show %s`",
 				       w->name, w->name);
-		}
-		show_progress(w);
+		progress_round(progress, print_text_at(w->snapshot, "round"));
 		pause_ms(delay < left ? delay : left);
 		delay = delay * 2 < POLL_MAX_MS ? delay * 2 : POLL_MAX_MS;
 	}
-	end_progress(w);
+	return rc;
+}
+
+static int wait_whole(struct watch *w, struct fm_error *err)
+{
+	FM_AUTO_FREE char *path = fm_format("/v1/snapshots/%s", w->name);
+	FM_AUTO_FREE char *goes_on = fm_format("%s goes on: `fermata show %s` tells how far it is", w->name, w->name);
+	struct progress *progress;
+	int rc;
+
+	if (!path || !goes_on)
+		return fm_fail(err, FM_FAILED, "out of memory");
+	progress = progress_begin(&(struct progress_options){ .name = w->name, .goes_on = goes_on, .conf = &w->cli->conf,
+							      .job = w->id.job, .nodes = w->nodes },
+				  w->cli->quiet || w->cli->json);
+	rc = poll_whole(w, progress, path, err);
+	progress_end(progress);
 	return rc;
 }
 
@@ -179,7 +174,6 @@ int cli_create(struct cli *cli, struct fm_error *err)
 
 	if (cli_parse_job(cli->operands[0], &job, err) < 0)
 		return -1;
-	w.progress = isatty(STDERR_FILENO) && !cli->json;
 	rc = begin(cli, job, &w, &reply, err);
 	if (rc == 0 && cli->no_wait)
 		rc = cli->json ? print_json(reply, err) : printf("%s begun\n", w.name) < 0 ? -1 : 0;

@@ -8,7 +8,6 @@
 #include "config.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,6 +20,7 @@
 #include "common/io.h"
 #include "plugins/cli/cli.h"
 #include "plugins/cli/print.h"
+#include "plugins/cli/progress.h"
 #include "plugins/cli/text.h"
 
 #define PIECE ((size_t)1 << 20)
@@ -38,28 +38,38 @@ static int parse_rank(const char *text, unsigned *rank_r, struct fm_error *err)
 	return 0;
 }
 
-static int copy(struct stream_reader *reader, int fd, const char *file, uint64_t *bytes_r, struct fm_error *err)
+struct source {
+	struct stream_reader *reader;
+	uint64_t all; /* bytes of its memory, about what is copied */
+	char name[24], what[24]; /* "12.3", "member 0" */
+	bool quiet;
+};
+
+static int copy(const struct source *c, struct progress *progress, int fd, const char *file, uint64_t *bytes_r,
+		struct fm_error *err)
 {
 	FM_AUTO_FREE char *piece = malloc(PIECE);
 	long n;
 
 	if (!piece)
 		return fm_fail(err, FM_FAILED, "out of memory");
-	while ((n = stream_read(reader, piece, PIECE, err)) > 0) {
+	while ((n = stream_read(c->reader, piece, PIECE, err)) > 0) {
 		if (fm_write_all(fd, piece, (size_t)n) < 0)
 			return fm_fail(err, FM_FAILED, "%s: %s", file, strerror(errno));
 		*bytes_r += (uint64_t)n;
+		progress_bytes(progress, c->what, *bytes_r, c->all);
 	}
-	return n < 0 ? -1 : stream_reader_finish(reader, err);
+	return n < 0 ? -1 : stream_reader_finish(c->reader, err);
 }
 
-static int write_file(struct stream_reader *reader, const char *file, uint64_t *bytes_r, struct fm_error *err)
+static int write_file(const struct source *c, struct progress *progress, const char *file, uint64_t *bytes_r,
+		      struct fm_error *err)
 {
-	FM_AUTO_CLOSE int fd = open(file, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600); /* it holds a user's memory */
+	FM_AUTO_CLOSE int fd = progress_create(progress, file, 0600); /* it holds a user's memory */
 
 	if (fd < 0)
 		return fm_fail(err, FM_FAILED, "%s: %s", file, strerror(errno));
-	if (copy(reader, fd, file, bytes_r, err) == 0 &&
+	if (copy(c, progress, fd, file, bytes_r, err) == 0 &&
 	    (fsync(fd) == 0 || fm_fail(err, FM_FAILED, "%s: %s", file, strerror(errno)) == 0))
 		return 0;
 	unlink(file);
@@ -73,7 +83,8 @@ static int export(const struct cli *cli, struct fm_snapshot_id *id, unsigned ran
 	FM_AUTO_FREE char *dir = NULL, *map_path = NULL;
 	struct store_access access;
 	struct store_file map, held;
-	struct stream_reader *reader = NULL;
+	struct source source = { .quiet = cli->quiet || cli->json };
+	struct progress *progress;
 	int rc = -1;
 
 	if (!manifest || store_manifest_member(manifest, rank, &map, &held, err) < 0)
@@ -82,12 +93,17 @@ static int export(const struct cli *cli, struct fm_snapshot_id *id, unsigned ran
 	map_path = dir ? fm_format("%s/%s", dir, map.name) : NULL;
 	if (!map_path)
 		return fm_fail(err, FM_FAILED, "out of memory");
+	source.all = map.raw_bytes;
+	fm_snapshot_id_format(id, source.name);
+	snprintf(source.what, sizeof(source.what), "member %u", rank);
+	progress = progress_begin(&(struct progress_options){ .name = source.name }, source.quiet); /* before there are threads */
 	if (store_access_job(&access, store, id->job, cli->conf.key_file, false, err) == 0)
-		reader = stream_reader_open(&(struct stream_place){ map_path, access.pages, id->job, access.key }, &map, err);
-	if (reader)
-		rc = strcmp(file, "-") ? write_file(reader, file, bytes_r, err) :
-					 copy(reader, STDOUT_FILENO, "standard output", bytes_r, err);
-	stream_reader_close(reader);
+		source.reader = stream_reader_open(&(struct stream_place){ map_path, access.pages, id->job, access.key }, &map, err);
+	if (source.reader)
+		rc = strcmp(file, "-") ? write_file(&source, progress, file, bytes_r, err) :
+					 copy(&source, progress, STDOUT_FILENO, "standard output", bytes_r, err);
+	stream_reader_close(source.reader);
+	progress_end(progress);
 	store_access_close(&access);
 	return rc;
 }

@@ -21,7 +21,7 @@
 #include "plugins/cli/text.h"
 
 enum option_id { OPT_JSON = 256, OPT_NODES, OPT_CONFIG, OPT_COMMENT, OPT_NO_WAIT, OPT_TIMEOUT, OPT_KEEP,
-		 OPT_MAX_AGE, OPT_DRY_RUN, OPT_DAMAGED, OPT_ENDED, OPT_COMPACT, OPT_HELP, OPT_VERSION };
+		 OPT_MAX_AGE, OPT_DRY_RUN, OPT_DAMAGED, OPT_ENDED, OPT_COMPACT, OPT_QUIET, OPT_HELP, OPT_VERSION };
 
 #define BIT(id) (1u << ((id) - OPT_JSON))
 #define COMMON (BIT(OPT_JSON) | BIT(OPT_NODES) | BIT(OPT_CONFIG) | BIT(OPT_HELP))
@@ -40,6 +40,7 @@ static const struct cli_option {
 	{ OPT_DAMAGED, "damaged", NULL, "remove damaged snapshots, too" },
 	{ OPT_ENDED, "ended", NULL, "the job has ended: its newest snapshot is like any other, and its folder goes when empty" },
 	{ OPT_COMPACT, "compact", NULL, "keep each page once, and compress better: takes processor time" },
+	{ OPT_QUIET, "quiet", NULL, "say nothing of the progress (-q)" },
 	{ OPT_NODES, "nodes", "LIST", "ask the agents of these nodes (n[1-3]) before those of Agents=" },
 	{ OPT_CONFIG, "config", "FILE", "read FILE instead of " FM_SYSCONFDIR "/fermata/fermata.conf" },
 	{ OPT_HELP, "help", NULL, "print this" },
@@ -55,12 +56,12 @@ static const struct command {
 	{ "list", "[JOB]", "the snapshots of a job, or of all your jobs", 0, 1, COMMON, cli_list },
 	{ "show", "JOB[.N]", "a snapshot; for a job what it does now and its newest snapshot", 1, 1, COMMON, cli_show },
 	{ "create", "JOB", "take a snapshot of a running job and wait until it is whole", 1, 1,
-	  COMMON | BIT(OPT_COMMENT) | BIT(OPT_NO_WAIT) | BIT(OPT_TIMEOUT), cli_create },
+	  COMMON | BIT(OPT_COMMENT) | BIT(OPT_NO_WAIT) | BIT(OPT_TIMEOUT) | BIT(OPT_QUIET), cli_create },
 	{ "rm", "JOB.N...", "remove snapshots", 1, 1000, COMMON | BIT(OPT_TIMEOUT), cli_rm },
 	{ "verify", "JOB[.N]", "read a whole snapshot and say what is damaged", 1, 1, COMMON | BIT(OPT_TIMEOUT),
 	  cli_verify },
 	{ "export", "JOB.N RANK FILE", "write a member's domain as a file for `xl restore` (root, where the store is; - is stdout)",
-	  3, 3, BIT(OPT_JSON) | BIT(OPT_CONFIG) | BIT(OPT_HELP), cli_export },
+	  3, 3, BIT(OPT_JSON) | BIT(OPT_CONFIG) | BIT(OPT_QUIET) | BIT(OPT_HELP), cli_export },
 	{ "pin", "JOB.N", "keep a snapshot whatever the rules say", 1, 1, COMMON | BIT(OPT_COMMENT), cli_pin },
 	{ "unpin", "JOB.N", "let the rules have it again", 1, 1, COMMON, cli_unpin },
 	{ "prune", "[JOB]", "remove what the rules do not keep, and pages that nobody needs", 0, 1,
@@ -174,6 +175,9 @@ static int take_option(struct cli *cli, enum option_id id, struct fm_error *err)
 	case OPT_COMPACT:
 		cli->compact = true;
 		break;
+	case OPT_QUIET:
+		cli->quiet = true;
+		break;
 	case OPT_HELP:
 	case OPT_VERSION:
 		break;
@@ -190,13 +194,13 @@ static int parse_options(const struct command *command, struct cli *cli, int arg
 
 	fill_getopt(command->options, table);
 	opterr = 0; /* the message is ours */
-	while ((c = getopt_long(argc, argv, "h", table, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, command->options & BIT(OPT_QUIET) ? "hq" : "h", table, NULL)) != -1) {
 		if (c == '?')
 			return fm_fail(err, FM_USAGE, "%s: no such option, or not given as `fermata %s --help` says",
 				       argv[optind - 1], command->name);
 		if (c == 'h' || c == OPT_HELP)
 			help = true;
-		else if (take_option(cli, (enum option_id)c, err) < 0)
+		else if (take_option(cli, c == 'q' ? OPT_QUIET : (enum option_id)c, err) < 0)
 			return -1;
 	}
 	cli->operand_count = argc - optind;

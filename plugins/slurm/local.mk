@@ -42,9 +42,10 @@ scontrol_SOURCES = \
 	%D%/checkpoint_ops.c %D%/checkpoint_ops.h \
 	%D%/real.c %D%/real.h \
 	%D%/slurm_job.c %D%/slurm_job.h \
-	%D%/snapshot_wait.c %D%/snapshot_wait.h
-scontrol_CFLAGS = $(AM_CFLAGS) $(JSON_CFLAGS) $(FM_PIE_CFLAGS)
-scontrol_LDFLAGS = $(AM_LDFLAGS) $(FM_PIE_LDFLAGS)
+	%D%/snapshot_wait.c %D%/snapshot_wait.h \
+	$(fermata_progress)
+scontrol_CFLAGS = $(AM_CFLAGS) $(JSON_CFLAGS) $(FM_PIE_CFLAGS) -pthread
+scontrol_LDFLAGS = $(AM_LDFLAGS) $(FM_PIE_LDFLAGS) -pthread
 scontrol_LDADD = libfermata.la $(JSON_LIBS) -lslurm
 endif
 

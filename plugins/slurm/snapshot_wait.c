@@ -8,9 +8,11 @@
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "common/cleanup.h"
 #include "common/http.h"
+#include "plugins/cli/progress.h"
 
 #define ANSWER_MS 20000
 #define POLL_MS 100
@@ -60,8 +62,8 @@ static int timed_out(struct json_object *last, const char *id, int64_t max_wait_
 		       max_wait_s, round ? ", round " : "", round ? round : "");
 }
 
-int fm_snapshot_wait(const struct fm_conf *conf, uint32_t job, const char *nodes, const char *id,
-		     int64_t max_wait_s, struct json_object **reply_r, struct fm_error *err)
+static int wait_told(const struct fm_conf *conf, uint32_t job, const char *nodes, const char *id, int64_t max_wait_s,
+		     struct progress *progress, struct json_object **reply_r, struct fm_error *err)
 {
 	const struct timespec pause = { 0, POLL_MS * 1000000L };
 	int64_t begin = now_ms(), answered = begin;
@@ -84,8 +86,22 @@ int fm_snapshot_wait(const struct fm_conf *conf, uint32_t job, const char *nodes
 			return r;
 		if (max_wait_s >= 0 && now_ms() - begin >= max_wait_s * 1000)
 			return timed_out(reply, id, max_wait_s, err);
+		progress_round(progress, reply ? fm_json_string_or(reply, "round", "") : "");
 		nanosleep(&pause, NULL);
 	}
+}
+
+int fm_snapshot_wait(const struct fm_conf *conf, uint32_t job, const char *nodes, const char *id,
+		     int64_t max_wait_s, struct json_object **reply_r, struct fm_error *err)
+{
+	const struct progress_options options = { .name = id, .goes_on = "the snapshot goes on", .conf = conf, .job = job,
+						  .nodes = nodes };
+	/* Who reads scontrol's output gets what scontrol wrote: bars are for people. */
+	struct progress *progress = progress_begin(&options, !isatty(STDERR_FILENO));
+	int rc = wait_told(conf, job, nodes, id, max_wait_s, progress, reply_r, err);
+
+	progress_end(progress);
+	return rc;
 }
 
 void fm_snapshot_describe(struct json_object *reply, const char *id, char *text, size_t size)

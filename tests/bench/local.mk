@@ -16,14 +16,15 @@ EXTRA_DIST += tests/bench/cut-lab tests/bench/cut-cluster tests/bench/cut-model
 
 # make bench-store: what the page store costs, beside what people use otherwise.
 check_PROGRAMS += tests/bench/store_image tests/bench/store_try
-tests_bench_store_image_SOURCES = tests/bench/store_image.c
+tests_bench_store_image_SOURCES = tests/bench/store_image.c tests/unit/xenstream_sample.c tests/unit/xenstream_sample.h
+tests_bench_store_image_LDADD = libfermata.la
 tests_bench_store_try_SOURCES = tests/bench/store_try.c
-tests_bench_store_try_CFLAGS = $(AM_CFLAGS) $(JSON_CFLAGS)
-tests_bench_store_try_LDADD = libfm_store.la
+tests_bench_store_try_CFLAGS = $(AM_CFLAGS) $(JSON_CFLAGS) $(CRYPTO_CFLAGS)
+tests_bench_store_try_LDADD = libworker.la libfm_store.la $(CRYPTO_LIBS)
 bench-store: tests/bench/store_image tests/bench/store_try
-	$(srcdir)/tests/bench/store --build $(abs_top_builddir) --output $(BENCH_RESULTS)
+	$(srcdir)/tests/bench/store --build $(abs_top_builddir) --output $(BENCH_RESULTS) $(BENCH_STORE)
 .PHONY: bench-store
-EXTRA_DIST += tests/bench/store
+EXTRA_DIST += tests/bench/README.md tests/bench/store tests/bench/store_pages
 
 # make bench-parity: what copies, XOR and Reed-Solomon cost.
 check_PROGRAMS += tests/bench/parity_try

@@ -4,14 +4,16 @@
  *
  *	store_try save DIR MAP IMAGE [codec=lz4|zstd|raw] [level=N] [threads=N] [frame=N] [pack=N] [hash=NAME]
  *	                             [parent=MAP] [changed=LIST]
- *	store_try stream DIR MAP FILE [parent=MAP]
+ *	store_try stream DIR MAP FILE [parent=MAP] [codec=lz4|zstd] [pipe=1]
+ *	store_try unstream DIR MAP OUT [threads=N]
  *	store_try restore DIR MAP OUT [threads=N] [hash=NAME]
  *	store_try rewrite DIR [codec=…] [level=N] [frame=N]
  *	store_try verify DIR
  *
  * Each with [key=FILE], the site's key: then the job's key is DIR/key, and is made by the first save.
  *
- * IMAGE is read as a stream, like a guest's; FILE is a saved domain (`fermata export`); LIST has the numbers (u64) of the pages that differ from the parent's: then
+ * IMAGE is read as a stream, like a guest's; FILE is a saved domain (`fermata export`). With pipe it comes as in the worker, through a pipe and a
+ * queue in memory (agent/worker/pump.h); unstream gives it back as the worker does, through another (feed.h), to OUT. LIST has the numbers (u64) of the pages that differ from the parent's: then
  * only these are read.
  */
 #include "config.h"
@@ -28,6 +30,9 @@
 #include <unistd.h>
 
 #include "agent/store/stream.h"
+#include "agent/worker/feed.h"
+#include "agent/worker/pump.h"
+#include "common/auth.h"
 #include "common/cleanup.h"
 #include "common/io.h"
 
@@ -37,6 +42,7 @@
 struct arguments {
 	struct pages_writer_options writer;
 	const char *parent, *changed, *site;
+	bool pipe;
 };
 
 static int fail(const char *what)
@@ -114,6 +120,8 @@ static int arguments_read(struct arguments *a, char **argv)
 			a->changed = value;
 		else if (strncmp(*argv, "key=", 4) == 0)
 			a->site = value;
+		else if (strncmp(*argv, "pipe=", 5) == 0)
+			a->pipe = *value == '1';
 		else
 			return -1;
 	}
@@ -121,9 +129,8 @@ static int arguments_read(struct arguments *a, char **argv)
 	return 0;
 }
 
-/* The store, opened with the job's key if there is to be one. *key_r is freed after it. */
-static struct pages_store *store_open(const char *dir, const struct arguments *a, bool make, struct pages_key **key_r,
-				      struct fm_error *err)
+/* The job's key if there is to be one. */
+static int key_open(const char *dir, const struct arguments *a, bool make, struct pages_key **key_r, struct fm_error *err)
 {
 	struct site_key *site = a->site ? site_key_load(a->site, err) : NULL;
 	int rc = -1;
@@ -134,7 +141,14 @@ static struct pages_store *store_open(const char *dir, const struct arguments *a
 	else if (site || !a->site)
 		rc = pages_key_open(dir, JOB, site, key_r, err);
 	site_key_free(site);
-	return rc == 0 ? pages_store_open(dir, JOB, *key_r, err) : NULL;
+	return rc;
+}
+
+/* The store, opened with it. *key_r is freed after it. */
+static struct pages_store *store_open(const char *dir, const struct arguments *a, bool make, struct pages_key **key_r,
+				      struct fm_error *err)
+{
+	return key_open(dir, a, make, key_r, err) == 0 ? pages_store_open(dir, JOB, *key_r, err) : NULL;
 }
 
 /* All of the image, or the pages whose numbers are in list. */
@@ -207,30 +221,130 @@ static int save(char **argv, const struct arguments *given)
 	return 0;
 }
 
+static int to_stream(void *data, const void *bytes, size_t size, struct fm_error *err)
+{
+	return stream_write(data, bytes, size, err);
+}
+
+/* As the worker: the driver writes to a pipe, the pump's threads take it from there. */
+static int pump_file(struct stream_writer *w, int file, char *piece, struct fm_error *err)
+{
+	struct pump *p = pump_start(pump_default_limit(), &(struct pump_sink){ .write = to_stream, .data = w }, err);
+	ssize_t n = -1;
+	int rc = -1;
+
+	while (p && (n = fm_read_all(file, piece, PIECE * 4096)) > 0 && fm_write_all(pump_fd(p), piece, (size_t)n) == 0)
+		;
+	if (p && n == 0) {
+		pump_close(p);
+		rc = pump_finish(p, err);
+	} else if (p) {
+		fm_fail(err, FM_FAILED, "the pipe broke");
+	}
+	pump_destroy(p);
+	return rc;
+}
+
+static int copy_file(struct stream_writer *w, int file, char *piece, struct fm_error *err)
+{
+	ssize_t n;
+
+	while ((n = fm_read_all(file, piece, PIECE * 4096)) > 0)
+		if (stream_write(w, piece, (size_t)n, err) < 0)
+			return -1;
+	return n < 0 ? fm_fail(err, FM_FAILED, "cannot read the file") : 0;
+}
+
 static int stream(char **argv, const struct arguments *a)
 {
 	double since = now_s(CLOCK_MONOTONIC);
 	struct fm_error err = { 0 };
-	struct stream_writer *w = stream_writer_create(&(struct stream_place){ argv[1], argv[0], JOB, NULL },
-						       &(struct stream_options){ .parent = a->parent }, &err);
+	struct pages_key *key = NULL;
+	struct stream_writer *w = NULL;
 	FM_AUTO_CLOSE int file = open(argv[2], O_RDONLY | O_CLOEXEC);
 	FM_AUTO_FREE char *piece = malloc(PIECE * 4096);
 	struct stream_saved saved;
-	ssize_t n;
 
-	if (!w || file < 0 || !piece)
-		return fail(w ? "cannot open the file" : err.text);
-	while ((n = fm_read_all(file, piece, PIECE * 4096)) > 0)
-		if (stream_write(w, piece, (size_t)n, &err) < 0)
-			return fail(err.text);
+	if (file < 0 || !piece)
+		return fail("cannot open the file");
+	if (key_open(argv[0], a, true, &key, &err) == 0)
+		w = stream_writer_create(&(struct stream_place){ argv[1], argv[0], JOB, key },
+					 &(struct stream_options){ .parent = a->parent, .zstd = a->writer.codec == PAGES_ZSTD },
+					 &err);
+	if (!w || (a->pipe ? pump_file(w, file, piece, &err) : copy_file(w, file, piece, &err)) < 0)
+		return fail(err.text);
 	peak_note();
 	if (stream_writer_finish(w, &saved, &err) < 0)
 		return fail(err.text);
-	printf("{\"bytes\":%llu,\"map_bytes\":%llu,\"pages\":%llu,\"zero\":%llu,\"known\":%llu,\"stored\":%llu,",
-	       (unsigned long long)saved.stored, (unsigned long long)saved.map.bytes, (unsigned long long)saved.count,
-	       (unsigned long long)saved.pages.zero, (unsigned long long)saved.pages.known,
+	printf("{\"bytes\":%llu,\"map_bytes\":%llu,\"raw_bytes\":%llu,\"pages\":%llu,\"zero\":%llu,\"known\":%llu,\"stored\":%llu,",
+	       (unsigned long long)saved.stored, (unsigned long long)saved.map.bytes, (unsigned long long)saved.map.raw_bytes,
+	       (unsigned long long)saved.count, (unsigned long long)saved.pages.zero, (unsigned long long)saved.pages.known,
 	       (unsigned long long)saved.pages.stored);
 	tell(since);
+	pages_key_free(key);
+	return 0;
+}
+
+static long from_stream(void *source, void *data, size_t size, struct fm_error *err)
+{
+	return stream_read(source, data, size, err);
+}
+
+static int stream_end(void *source, struct fm_error *err)
+{
+	return stream_reader_finish(source, err);
+}
+
+/* What the manifest would say of the map. */
+static int map_expected(const char *path, const struct pages_key *key, struct store_file *expected_r, struct fm_error *err)
+{
+	struct pages_map *m = pages_map_open(path, JOB, key, NULL, err);
+	size_t skeleton, size;
+	FM_AUTO_FREE char *bytes = m ? fm_file_read(path, (size_t)1 << 30, &size, err) : NULL;
+
+	if (bytes) {
+		fm_sha256_hex(bytes, size, expected_r->sha256);
+		pages_map_skeleton(m, &skeleton);
+		expected_r->raw_bytes = pages_map_count(m) * 4096 + skeleton;
+	}
+	pages_map_close(m);
+	return bytes ? 0 : -1;
+}
+
+/* To a reader of the pipe, as libxc would be. */
+static int drain(struct feed *f, const char *path, struct fm_error *err)
+{
+	FM_AUTO_CLOSE int out = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	FM_AUTO_FREE char *piece = malloc(PIECE * 4096);
+	ssize_t n = -1;
+
+	while (out >= 0 && piece && (n = read(feed_fd(f), piece, PIECE * 4096)) > 0)
+		if (fm_write_all(out, piece, (size_t)n) < 0)
+			return fm_fail(err, FM_FAILED, "cannot write");
+	return n == 0 ? feed_finish(f, true, err) : fm_fail(err, FM_FAILED, "cannot read or write");
+}
+
+static int unstream(char **argv, const struct arguments *a)
+{
+	double since = now_s(CLOCK_MONOTONIC);
+	const struct pages_reader_options o = { .threads = a->writer.threads };
+	struct fm_error err = { 0 };
+	struct pages_key *key = NULL;
+	struct store_file expected = { 0 };
+	struct stream_reader *r = NULL;
+	struct feed *f = NULL;
+
+	if (key_open(argv[0], a, false, &key, &err) == 0 && map_expected(argv[1], key, &expected, &err) == 0)
+		r = stream_reader_open_with(&(struct stream_place){ argv[1], argv[0], JOB, key }, &expected, &o, &err);
+	if (r)
+		f = feed_start(&(struct feed_source){ from_stream, stream_end, NULL, r }, &err);
+	if (!f || drain(f, argv[2], &err) < 0)
+		return fail(err.text);
+	printf("{\"raw_bytes\":%llu,", (unsigned long long)expected.raw_bytes);
+	tell(since);
+	feed_destroy(f);
+	stream_reader_close(r);
+	pages_key_free(key);
 	return 0;
 }
 
@@ -306,11 +420,13 @@ int main(int argc, char **argv)
 		return save(argv + 2, &a);
 	if (argc > 4 && strcmp(argv[1], "stream") == 0 && arguments_read(&a, argv + 5) == 0)
 		return stream(argv + 2, &a);
+	if (argc > 4 && strcmp(argv[1], "unstream") == 0 && arguments_read(&a, argv + 5) == 0)
+		return unstream(argv + 2, &a);
 	if (argc > 4 && strcmp(argv[1], "restore") == 0 && arguments_read(&a, argv + 5) == 0)
 		return restore(argv + 2, &a);
 	if (argc > 2 && (strcmp(argv[1], "rewrite") == 0 || strcmp(argv[1], "verify") == 0) &&
 	    arguments_read(&a, argv + 3) == 0)
 		return each_pack(argv[1], argv + 2, &a);
-	fprintf(stderr, "usage: store_try save|stream|restore|rewrite|verify DIR …: see the head of its source\n");
+	fprintf(stderr, "usage: store_try save|stream|unstream|restore|rewrite|verify DIR …: see the head of its source\n");
 	return 2;
 }

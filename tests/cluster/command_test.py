@@ -7,6 +7,7 @@ import os
 import pty
 import re
 import select
+import signal
 import subprocess
 import sys
 
@@ -58,7 +59,10 @@ class OnTerminal(Run):
 
     def read(self, until):
         """What it writes there, up to a word, or to its end."""
-        while until is None or until not in self.seen:
+        self.read_match(until and re.escape(until))
+
+    def read_match(self, until):
+        while until is None or not re.search(until, self.seen):
             ready, _, _ = select.select([self.terminal], [], [], 60)
             assert ready, "it says no more than: " + self.seen
             try:
@@ -91,7 +95,7 @@ def life():
     with Cluster(3) as c:
         c.put(50, NODES)
         conf = c.node(2).conf
-        r = Run(conf, "create", "50", "--comment=first light").exits(0)
+        r = Run(conf, "create", "50", "--comment=first light", "--quiet").exits(0)
         assert r.out.startswith("50.1 whole: 3 members, ") and r.err == "", (r.out, r.err)
         assert r.out.splitlines()[1] == os.path.join(c.store, "50", "1")
         s = Run(conf, "create", "50", "--json").json()
@@ -191,6 +195,26 @@ def failures():
 
 
 @test
+def bars():
+    """on a terminal every member has a bar, whichever agent is asked; interrupted the command ends and the snapshot does not"""
+    with Cluster(3) as c:
+        c.put(74, NODES)
+        c.node(3).inject("save.end=hold")
+        r = OnTerminal(c.node(2).conf, "create", "74")
+        for word in ("74.1: save ", r" 0 n1 .* done", r" 1 n2 .* done", r" 2 n3 .*\d% .* of 2\.\d MiB, "):
+            r.read_match(word)
+        r.process.send_signal(signal.SIGINT)
+        r.end()
+        assert r.code == -signal.SIGINT and "74.1 goes on" in r.seen, (r.code, r.seen)
+        c.node(3).inject("")
+        assert c.ended("74.1", 1)["state"] == "whole"
+        r = OnTerminal(c.node(1).conf, "create", "74").end().exits(0)
+        assert r.out.startswith("74.2 whole: 3 members") and r.err == "", (r.out, r.err)
+        r = OnTerminal(c.node(1).conf, "create", "74", "-q").end().exits(0)
+        assert r.seen == "", r.seen
+
+
+@test
 def lead_killed():
     """the lead's agent is killed while the command waits: it says so; after its restart the next one is whole"""
     with Cluster(3) as c:
@@ -227,6 +251,17 @@ def export():
         assert "member 2" in Run(conf, "export", "57.1", "2", path + "2", uid=0).exits(3).err
         assert "57.2" in Run(conf, "export", "57.2", "1", path + "2", uid=0).exits(3).err
         assert "rank" in Run(conf, "export", "57.1", "one", path + "2", uid=0).exits(2).err
+        for _ in range(20):  # interrupted at any moment: all of it is there, or none
+            r = Run(conf, "export", "57.1", "1", path + "2", "-q", uid=0, start_only=True)
+            wait_for("the file", lambda: os.path.exists(path + "2") or r.process.poll() is not None)
+            r.process.send_signal(signal.SIGINT)
+            r.end()
+            assert r.code in (0, -signal.SIGINT), (r.code, r.err)
+            if os.path.exists(path + "2"):
+                assert os.path.getsize(path + "2") == len(data), (r.code, os.path.getsize(path + "2"))
+                os.unlink(path + "2")
+            else:
+                assert r.code != 0
         with open("/dev/full", "wb") as full:
             r = subprocess.run([FERMATA, "export", "57.1", "1", "-", "--config", conf], stdout=full, stderr=subprocess.PIPE, text=True)
         assert r.returncode == 1 and "No space left" in r.stderr, r

@@ -78,12 +78,21 @@ static size_t restore_libxc(struct restored *r, const unsigned char *data, size_
 
 bool restored_from(struct restored *r, const unsigned char *data, size_t size)
 {
-	size_t at = 48 + (size_t)xenstream_le32(data + 44) + 16 + 8, n;
+	size_t at = 48 + (size_t)xenstream_le32(data + 44) + 16, n;
 
 	memset(r, 0, sizeof(*r));
-	r->hvm = data[at + 24] == 2;
-	r->state = hash(0, data, at + 40);
-	at += 40;
+	r->state = hash(0, data, at);
+	/* To libxc's headers; what may come before them is optional, and nothing to a restore. */
+	for (; size - at >= 56 && xenstream_le32(data + at) != 1; at = n) {
+		n = at + 8 + xenstream_padded(xenstream_le32(data + at + 4));
+		if (n > size)
+			return false;
+	}
+	if (size - at < 56)
+		return false;
+	r->hvm = data[at + 8 + 24] == 2;
+	r->state = hash(r->state, data + at, 48);
+	at += 48;
 	for (;;) {
 		n = restore_libxc(r, data + at, size - at);
 		at += n;

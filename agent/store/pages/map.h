@@ -73,7 +73,7 @@ int map_unseal(struct disk_map_header *h, const struct pages_key *key, uint8_t *
 /* map_runs.c: the entries as runs. Caller frees; *runs_r: their number. number[i]: of m->pack[i] in the file. */
 void *map_runs_encode(const struct pages_map *m, const uint32_t *number, size_t *size_r, uint32_t *runs_r,
 		      struct fm_error *err);
-/* Into an empty map that has its packs. */
-int map_runs_decode(struct pages_map *m, const void *data, size_t size, uint32_t runs, struct fm_error *err);
+/* Into an empty map that has its packs. No more than `most` pages: a few bytes can say that there are 2^32. */
+int map_runs_decode(struct pages_map *m, const void *data, size_t size, uint32_t runs, uint64_t most, struct fm_error *err);
 
 #endif

@@ -263,7 +263,7 @@ static int content_load(struct pages_map *m, const struct disk_map_header *h, co
 			return -1;
 	}
 	entries = expand(at, h->entries_stored, h->entries_raw, "entries", err);
-	if (!entries || map_runs_decode(m, entries, h->entries_raw, h->runs, err) < 0)
+	if (!entries || map_runs_decode(m, entries, h->entries_raw, h->runs, h->pages, err) < 0)
 		return -1;
 	if (m->pages != h->pages || m->zero_pages != h->zero_pages || pages_map_pfn_end(m) != h->pfn_end)
 		return fm_fail(err, FM_CORRUPT, "its entries are not those its header counts");

@@ -134,7 +134,7 @@ static int run_place(const struct pages_map *m, struct cursor *c, uint64_t lengt
 	return 0;
 }
 
-int map_runs_decode(struct pages_map *m, const void *data, size_t size, uint32_t runs, struct fm_error *err)
+int map_runs_decode(struct pages_map *m, const void *data, size_t size, uint32_t runs, uint64_t most, struct fm_error *err)
 {
 	struct cursor c = { data, (const uint8_t *)data + size };
 	uint64_t pfn = 0, gap, length;
@@ -151,6 +151,8 @@ int map_runs_decode(struct pages_map *m, const void *data, size_t size, uint32_t
 		pfn += gap;
 		if (length == 0 || pfn + length > PAGES_PFN_END)
 			return fm_fail(err, FM_CORRUPT, "its entries are damaged: pfn %#llx", (unsigned long long)pfn);
+		if (length > most - m->pages)
+			return fm_fail(err, FM_CORRUPT, "its entries are damaged: more than %llu pages", (unsigned long long)most);
 		if (in_pack && run_place(m, &c, length, &slot, &ref, err) < 0)
 			return -1;
 		for (uint64_t n = 0; n < length; n++)
