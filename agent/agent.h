@@ -20,6 +20,7 @@
 #include "common/log.h"
 
 struct children;
+struct copier;
 struct links;
 struct peers;
 struct server;
@@ -41,6 +42,7 @@ struct agent {
 	struct watch *watch;   /* tells of guests' deaths */
 	struct job *jobs;      /* this node's members */
 	struct sweeping *sweepings; /* of jobs' pages, by us (prune.c) */
+	struct copier *copier; /* NULL: there is nothing to copy, or no level */
 	uid_t *admins;
 	size_t admin_count;
 	uint64_t started_ns;

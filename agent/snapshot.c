@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "agent/cut/lead.h"
+#include "agent/copier.h"
 #include "agent/cut_inject.h"
 #include "agent/cutter.h"
 #include "agent/group.h"
@@ -149,8 +150,10 @@ static void finish(struct snapshot *s)
 	job->snapshot = NULL;
 	snapshot_free(s);
 	periodic_again(job);
-	if (whole)
+	if (whole) {
 		prune_after_snapshot(job);
+		copier_add(job->agent, job->spec.job);
+	}
 	if (waiting.begun)
 		snapshot_create(job, comment, waiting.begun, waiting.arg);
 	job_drop_next(job);

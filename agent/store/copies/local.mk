@@ -19,6 +19,10 @@ libfm_copies_la_CFLAGS = $(AM_CFLAGS) $(JSON_CFLAGS) $(CRYPTO_CFLAGS)
 libfm_copies_la_LIBADD = libfm_levels.la libfm_store.la
 libfm_copies_la_LDFLAGS = $(AM_LDFLAGS)
 
+# Real agents and S3: Swift on loopback, and a server that does harm. tests/cluster/levels_test.py has directories.
+dist_check_SCRIPTS += tests/levels/copies_test.py
+TESTS += tests/levels/copies_test.py
+
 if HAVE_CMOCKA
 check_PROGRAMS += tests/unit/copies_test
 TESTS += tests/unit/copies_test
