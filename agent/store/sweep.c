@@ -143,7 +143,8 @@ static int remove_packs(struct sweep *s, struct fm_error *err)
 
 			note_damage(s, text ? text : p.id);
 		}
-		if (p.damaged ? p.named : p.needed > 0)
+		/* A page that is left in another pack alone is found by its hash, which is in the one that the map names. */
+		if (p.named || p.needed > 0)
 			continue;
 		if (!s->o->dry_run && pages_sweep_wanted(s->pages)) {
 			s->result->given_way = true;
@@ -194,7 +195,7 @@ static int rewrite_packs(struct sweep *s, struct fm_error *err)
 
 		if (s->o->compact)
 			wasteful = p.hot || p.needed < p.present;
-		if (p.needed > 0 && wasteful && rewrite_pack(s, &p, err) < 0)
+		if ((p.named || p.needed > 0) && wasteful && rewrite_pack(s, &p, err) < 0)
 			return -1;
 	}
 	return 0;
