@@ -22,6 +22,7 @@
 struct children;
 struct claims;
 struct compaction;
+struct copier;
 struct links;
 struct peers;
 struct server;
@@ -45,6 +46,7 @@ struct agent {
 	struct sweeping *sweepings; /* of jobs' pages, by us (prune.c) */
 	struct compaction *compactions; /* compact.h */
 	struct claims *claims;          /* claims.h */
+	struct copier *copier; /* NULL: there is nothing to copy, or no level */
 	uid_t *admins;
 	size_t admin_count;
 	uint64_t started_ns;

@@ -137,6 +137,16 @@ static int attach_gate(struct guest *g, struct json_object *event, struct fm_err
 	return 0;
 }
 
+/* Which place the member came from, for who asks later. */
+static void note_level(struct job *job, struct json_object *event)
+{
+	snprintf(job->restored_level, sizeof(job->restored_level), "%s", fm_json_string_or(event, "level", ""));
+	job->fetched_files = (unsigned)fm_json_int_or(event, "fetched_files", 0);
+	job->fetched_bytes = (uint64_t)fm_json_int_or(event, "fetched_bytes", 0);
+	fm_info("%s snapshot=%u.%u restored from level %s: %u files, %llu bytes fetched", job_tag(job), job->restored_from.job,
+		job->restored_from.n, job->restored_level, job->fetched_files, (unsigned long long)job->fetched_bytes);
+}
+
 static void on_built(struct guest *g, struct json_object *event)
 {
 	struct job *job = g->job;
@@ -151,6 +161,7 @@ static void on_built(struct guest *g, struct json_object *event)
 	}
 	worker_deadline(g->worker, 0); /* the group's deadline counts from here */
 	if (job->restored_from.job) {
+		note_level(job, event);
 		job_set_state(job, JOB_HELD, NULL);
 		guest_ready(g);
 	} else {

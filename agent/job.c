@@ -295,6 +295,11 @@ struct json_object *job_to_json(const struct job *job)
 	if (job->restored_from.job) {
 		fm_snapshot_id_format(&job->restored_from, id);
 		fm_json_set_string(o, "restored_from", id);
+		if (*job->restored_level) {
+			fm_json_set_string(o, "restored_level", job->restored_level);
+			fm_json_set_int(o, "fetched_files", job->fetched_files);
+			fm_json_set_int(o, "fetched_bytes", (int64_t)job->fetched_bytes);
+		}
 	}
 	add_outcome(o, job);
 	if (cutter_progress(job))

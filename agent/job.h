@@ -60,6 +60,9 @@ struct job {
 	bool planned;
 	struct json_object *identity; /* {token, port, prefix, nodes:[{name, ip, mac}]} */
 	struct fm_snapshot_id restored_from; /* job 0: created afresh */
+	char restored_level[40]; /* the farthest place that something of this member came from: "store", or a level; "": not restored */
+	unsigned fetched_files;  /* from levels, because StoreDir had them no more */
+	uint64_t fetched_bytes;
 	unsigned incarnation;
 
 	bool checkpoint_disabled;

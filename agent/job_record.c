@@ -39,6 +39,9 @@ static struct json_object *record_of(const struct job *job)
 	if (job->restored_from.job) {
 		fm_snapshot_id_format(&job->restored_from, id);
 		fm_json_set_string(o, "restored_from", id);
+		fm_json_set_string(o, "restored_level", job->restored_level);
+		fm_json_set_int(o, "fetched_files", job->fetched_files);
+		fm_json_set_int(o, "fetched_bytes", (int64_t)job->fetched_bytes);
 	}
 	fm_json_set_int(o, "incarnation", job->incarnation);
 	fm_json_set_bool(o, "checkpoint_disabled", job->checkpoint_disabled);
@@ -95,6 +98,9 @@ static int fill(struct job *job, struct json_object *o, struct fm_error *err)
 	job->home = strdup(fm_json_string_or(o, "home", "/"));
 	job->planned = fm_json_bool_or(o, "planned", false);
 	job->identity = identity ? json_object_get(identity) : NULL;
+	snprintf(job->restored_level, sizeof(job->restored_level), "%s", fm_json_string_or(o, "restored_level", ""));
+	job->fetched_files = (unsigned)fm_json_int_or(o, "fetched_files", 0);
+	job->fetched_bytes = (uint64_t)fm_json_int_or(o, "fetched_bytes", 0);
 	job->incarnation = (unsigned)fm_json_int_or(o, "incarnation", 0);
 	job->checkpoint_disabled = fm_json_bool_or(o, "checkpoint_disabled", false);
 	job->no_runner = fm_json_bool_or(o, "no_runner", false);

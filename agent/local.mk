@@ -6,6 +6,7 @@ libagent_la_SOURCES = \
 	agent/child.c agent/child.h \
 	agent/claims.c agent/claims.h agent/claims_limits.h \
 	agent/compact.c agent/compact.h \
+	agent/copier.c agent/copier.h \
 	agent/cut_inject.c agent/cut_inject.h agent/hypervisor/sim_inject.c agent/hypervisor/sim.h \
 	agent/cutter.c agent/cutter.h agent/cutter_do.c agent/cutter_private.h \
 	agent/domains.c agent/domains.h \
@@ -41,7 +42,7 @@ sbin_PROGRAMS += fermatad
 fermatad_SOURCES = agent/main.c
 fermatad_CFLAGS = $(AM_CFLAGS) $(FM_PIE_CFLAGS) $(JSON_CFLAGS) $(CURL_CFLAGS) $(EVENT_CFLAGS)
 fermatad_LDFLAGS = $(AM_LDFLAGS) $(FM_PIE_LDFLAGS)
-fermatad_LDADD = libagent.la libcut.la libgate.la libfm_store.la libfermata.la \
+fermatad_LDADD = libagent.la libcut.la libgate.la libfm_copies.la libfm_store.la libfermata.la \
 	$(JSON_LIBS) $(CURL_LIBS) $(MHD_LIBS) $(EVENT_LIBS) $(SYSTEMD_LIBS)
 
 # Real agents on loopback with simulated domains; they say why when they cannot run (exit 77).
@@ -53,6 +54,7 @@ cluster_tests = \
 	tests/cluster/drain_test.py \
 	tests/cluster/fault_test.py \
 	tests/cluster/group_test.py \
+	tests/cluster/levels_test.py \
 	tests/cluster/network_test.py \
 	tests/cluster/restore_test.py \
 	tests/cluster/store_fault_test.py \

@@ -22,6 +22,7 @@
 #include "agent/child.h"
 #include "agent/claims.h"
 #include "agent/compact.h"
+#include "agent/copier.h"
 #include "agent/job.h"
 #include "agent/notify.h"
 #include "agent/peers.h"
@@ -163,6 +164,7 @@ static int serve(struct agent *agent, struct fm_error *err)
 	fm_info("fermatad %s on %s: hypervisor %s, gate %s, ports %u and %u", PACKAGE_VERSION, agent->conf.node_name,
 		agent->conf.hypervisor, agent->conf.gate, agent->conf.port, agent->conf.cut_port);
 	notify_ready(agent);
+	copier_recover(agent);
 	trim_start();
 	return 0;
 }
@@ -208,6 +210,7 @@ static void agent_dispose(struct agent *agent)
 	prunes_free(agent);
 	compacts_free(agent);
 	claims_free(agent);
+	copier_free(agent);
 	links_destroy(agent->links);
 	peers_destroy(agent->peers);
 	watch_destroy(agent->watch);

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/copier.h"
+#include "agent/store/copies/fetch.h"
 #include "agent/store/secret.h"
 #include "common/cleanup.h"
 #include "common/hostlist.h"
@@ -18,17 +20,16 @@
 /* ---- the lead ---------------------------------------------------------- */
 
 /* The manifest to restart from; NULL with err->code FM_OK: start afresh. */
-static struct json_object *find_snapshot(const struct job *job, struct fm_snapshot_id *id_r,
-					 struct fm_error *err)
+static struct json_object *find_snapshot(const struct job *job, struct site *site, struct fm_snapshot_id *id_r,
+					 struct fetched *fetched, struct fm_error *err)
 {
-	const char *store = job->agent->conf.store_dir;
 	const struct spec *spec = &job->spec;
 	struct json_object *manifest;
 	char text[24];
 
 	if (spec->restart_count) { /* requeued: its own newest one is nearer than what it once began from */
 		*id_r = (struct fm_snapshot_id){ .job = spec->job };
-		manifest = store_manifest(store, id_r, err);
+		manifest = fetch_find(site, id_r, fetched, err);
 		if (manifest || err->code != FM_NOT_FOUND)
 			return manifest;
 	}
@@ -36,7 +37,7 @@ static struct json_object *find_snapshot(const struct job *job, struct fm_snapsh
 	if (!spec->restart)
 		return NULL;
 	*id_r = spec->restart_from;
-	manifest = store_manifest(store, id_r, err);
+	manifest = fetch_find(site, id_r, fetched, err);
 	if (!manifest) {
 		fm_snapshot_id_format(&spec->restart_from, text);
 		fm_context(err, "restart from %s", text);
@@ -139,6 +140,29 @@ static struct json_object *old_identity(const struct job *job, const struct fm_s
 	return identity;
 }
 
+/* find_snapshot(), in StoreDir or behind it. */
+static struct json_object *find_anywhere(const struct job *job, struct fm_snapshot_id *id_r, struct json_object *result,
+					 struct fm_error *err)
+{
+	struct json_object *manifest = NULL;
+	struct fetched fetched = { 0 };
+	struct site site;
+
+	if (site_init_conf(&site, &job->agent->conf, SITE_IMPATIENT, err) == 0)
+		manifest = find_snapshot(job, &site, id_r, &fetched, err);
+	if (manifest && json_object_object_get(json_object_object_get(manifest, "guest"), "token_sealed") &&
+	    fetch_key(&site, id_r->job, &fetched, err)) {
+		json_object_put(manifest);
+		manifest = NULL;
+	}
+	if (manifest && fetched.files) {
+		fm_json_set_string(result, "level", fetched_from(&site, &fetched));
+		fm_json_set_int(result, "fetched_files", fetched.files);
+	}
+	site_dispose(&site);
+	return manifest;
+}
+
 int plan_decide(void *arg, struct json_object *result, struct task_blob *blob, struct fm_error *err)
 {
 	const struct job *job = arg;
@@ -149,11 +173,12 @@ int plan_decide(void *arg, struct json_object *result, struct task_blob *blob, s
 	char text[24];
 
 	(void)blob;
-	if (job->spec.script && keep_script(job, &why))
-		fm_json_set_string(result, "script_error", why.text);
-	manifest = find_snapshot(job, &id, err);
+	/* Before the script, which makes the job's folder, and its key: that they are there tells that StoreDir has not lost it. */
+	manifest = find_anywhere(job, &id, result, err);
 	if (!manifest && err->code != FM_OK)
 		return -1;
+	if (job->spec.script && keep_script(job, &why))
+		fm_json_set_string(result, "script_error", why.text);
 	if (manifest) {
 		fm_snapshot_id_format(&id, text);
 		if (check_fits(job, manifest, text, err))
@@ -289,8 +314,8 @@ static int create_request(const struct job *job, struct json_object *request, st
 	return r;
 }
 
-static int read_held(const struct job *job, const char *dir, const struct store_file *held, struct task_blob *blob,
-		     struct fm_error *err)
+static int read_held_once(const struct job *job, const char *dir, const struct store_file *held, struct task_blob *blob,
+			  struct fm_error *err)
 {
 	const struct fm_conf *conf = &job->agent->conf;
 	struct store_access access;
@@ -300,6 +325,26 @@ static int read_held(const struct job *job, const char *dir, const struct store_
 		r = store_sealed_read(&access, dir, held, HELD_MAX, &blob->data, &blob->size, err);
 	store_access_close(&access);
 	return r;
+}
+
+/* Where they are damaged, or the job's key is missing: from the nearest level that has them. */
+static int read_held(const struct job *job, const char *dir, const struct store_file *held, struct task_blob *blob,
+		     struct fm_error *err)
+{
+	struct fetched fetched = { 0 };
+	struct fm_error why;
+	struct site site;
+	int r = read_held_once(job, dir, held, blob, err);
+
+	if (r == 0 || (err->code != FM_CORRUPT && err->code != FM_DENIED) || !job->agent->conf.levels)
+		return r;
+	r = site_init_conf(&site, &job->agent->conf, SITE_IMPATIENT, &why);
+	if (r == 0)
+		r = fetch_held(&site, &job->restored_from, held, &fetched, &why);
+	site_dispose(&site);
+	if (r < 0)
+		return fm_fail(err, err->code, "%.380s; %.380s", err->text, why.text);
+	return fetched.files ? read_held_once(job, dir, held, blob, err) : -1;
 }
 
 static int restore_request(const struct job *job, struct json_object *request, struct json_object *result,
@@ -330,6 +375,8 @@ static int restore_request(const struct job *job, struct json_object *request, s
 	fm_json_set_int(request, "job", id.job);
 	fm_json_set_string(request, "sha256", map.sha256);
 	fm_json_set_int(request, "raw_bytes", (int64_t)map.raw_bytes);
+	if (job->agent->conf.levels)
+		json_object_object_add(request, "levels", copier_levels(&job->agent->conf));
 	fm_json_set_string(result, "image", fm_json_string_or(from, "image", ""));
 	fm_json_set_string(result, "type", fm_json_string_or(member, "type", "pvh"));
 	fm_json_set_int(result, "memory_mib", fm_json_int_or(from, "memory_mib", 0));

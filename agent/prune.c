@@ -7,7 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/copier.h"
 #include "agent/job.h"
+#include "agent/store/copies/record.h"
+#include "agent/store/copies/trim.h"
 #include "agent/store/retain.h"
 #include "agent/store/sweep.h"
 #include "agent/task.h"
@@ -32,6 +35,50 @@ static bool allowed(void *arg, struct json_object *manifest)
 	const struct wanted *w = arg;
 
 	return manifest && fm_json_int_or(json_object_object_get(manifest, "job"), "uid", -1) == (int64_t)w->uid;
+}
+
+/* From here on it was removed on purpose, on each level, too. */
+static int removing(void *arg, const struct fm_snapshot_id *id, struct fm_error *err)
+{
+	const struct wanted *w = arg;
+
+	return record_removing(w->agent->conf.store_dir, id, err);
+}
+
+/* Nothing that was removed is on a level any more: 0. */
+static int trim(struct site *site, uint32_t job, struct json_object *report, struct fm_error *err)
+{
+	FM_AUTO_CLOSE int lock = -1;
+	struct folder_numbers left;
+	int rc = record_removed(site->store, job, &left, err);
+	bool none = rc == 0 && left.count == 0;
+
+	folder_numbers_dispose(&left);
+	if (rc < 0 || none)
+		return rc;
+	lock = record_lock(site->store, job, err);
+	return lock < 0 ? -1 : trim_job(site, job, report, err);
+}
+
+static int removed(void *arg, uint32_t job, const uint32_t *gone, size_t count, struct json_object *report,
+		   struct fm_error *err)
+{
+	const struct wanted *w = arg;
+	struct json_object *levels = json_object_new_array();
+	struct site site;
+	int rc = site_init_conf(&site, &w->agent->conf, w->o.dry_run ? SITE_IMPATIENT : SITE_PATIENT, err);
+
+	json_object_object_add(report, "levels", levels);
+	if (rc == 0 && w->o.dry_run)
+		rc = count ? trim_dry_run(&site, job, gone, count, levels, err) : 0;
+	else if (rc == 0)
+		rc = trim(&site, job, levels, err);
+	site_dispose(&site);
+	if (rc < 0) {
+		fm_json_set_string(report, "levels_error", err->text);
+		fm_json_set_int(report, "levels_code", err->code);
+	}
+	return rc;
 }
 
 /* Being restored by this node's agent; the task has its memory of the moment the request came. */
@@ -99,6 +146,10 @@ static int prune(void *arg, struct json_object *result, struct task_blob *blob, 
 	json_object_object_add(result, "jobs", jobs);
 	w->o.arg = w;
 	w->o.in_use = in_use;
+	if (w->agent->conf.levels) {
+		w->o.removing = removing;
+		w->o.removed = removed;
+	}
 	w->o.key_file = w->agent->conf.key_file;
 	w->o.allowed = w->admin ? NULL : allowed;
 	if (w->job) {
@@ -159,13 +210,31 @@ static int take(struct wanted *w, struct json_object *body, struct fm_error *err
 	return 0;
 }
 
+/* What could not be removed from a level is tried again, by and by. */
+static void trim_later(struct agent *agent, struct json_object *result)
+{
+	struct json_object *jobs = json_object_object_get(result, "jobs");
+
+	for (size_t i = 0; jobs && i < json_object_array_length(jobs); i++) {
+		struct json_object *job = json_object_array_get_idx(jobs, i);
+
+		if (json_object_object_get(job, "levels_error"))
+			copier_add(agent, (uint32_t)fm_json_int_or(job, "job", 0));
+	}
+}
+
 static void on_answer(struct json_object *result, const struct task_blob *blob, const struct fm_error *error, void *arg)
 {
+	struct request *req = arg;
+
 	(void)blob;
-	if (error)
-		request_fail(arg, error);
-	else
-		request_reply(arg, 200, json_object_get(result));
+	if (error) {
+		request_fail(req, error);
+		return;
+	}
+	if (!fm_json_bool_or(result, "dry_run", false))
+		trim_later(req->agent, result);
+	request_reply(req, 200, json_object_get(result));
 }
 
 void route_prune(struct request *req, const struct fm_snapshot_id *unused)
@@ -185,11 +254,12 @@ static void on_pruned(struct json_object *result, const struct task_blob *blob, 
 	struct json_object *job;
 	const char *why;
 
-	(void)blob, (void)arg;
+	(void)blob;
 	if (error) {
 		fm_warning("removing old snapshots: %s", error->text);
 		return;
 	}
+	trim_later(arg, result);
 	job = json_object_array_get_idx(json_object_object_get(result, "jobs"), 0);
 	why = fm_json_string_or(job, "sweep_error", "");
 	fm_info("job=%lld removed %lld old snapshots, %lld bytes freed", (long long)fm_json_int_or(job, "job", 0),
@@ -211,7 +281,7 @@ void prune_after_snapshot(struct job *job)
 	w.o.sweep_only_if_removed = true;
 	if (!w.o.rules.keep && !w.o.rules.max_age_s)
 		return;
-	if (!task_start(job->agent, prune, &w, on_pruned, NULL, &err))
+	if (!task_start(job->agent, prune, &w, on_pruned, job->agent, &err))
 		fm_warning("%s removing old snapshots: %s", job_tag(job), err.text);
 }
 

@@ -96,7 +96,7 @@ void route_snapshots(struct request *req, const struct fm_snapshot_id *unused)
 	if (text && *text && fm_snapshot_id_parse(text, &id, &err))
 		request_fail(req, &err);
 	else
-		store_query(req, QUERY_LIST, &id);
+		store_query(req, request_query(req, "levels") ? QUERY_LIST_LEVELS : QUERY_LIST, &id);
 }
 
 /* Only in the lead's memory: one under way, or one that failed. */
@@ -179,7 +179,7 @@ void route_snapshot_unpin(struct request *req, const struct fm_snapshot_id *id)
 
 void route_snapshot_verify(struct request *req, const struct fm_snapshot_id *id)
 {
-	store_query(req, QUERY_VERIFY, id);
+	store_query(req, req->body && fm_json_bool_or(req->body, "repair", false) ? QUERY_REPAIR : QUERY_VERIFY, id);
 }
 
 void route_snapshot_script(struct request *req, const struct fm_snapshot_id *id)

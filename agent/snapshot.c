@@ -11,6 +11,7 @@
 
 #include "agent/cut/lead.h"
 #include "agent/compact.h"
+#include "agent/copier.h"
 #include "agent/cut_inject.h"
 #include "agent/cutter.h"
 #include "agent/group.h"
@@ -150,10 +151,11 @@ static void finish(struct snapshot *s)
 	job->snapshot = NULL;
 	snapshot_free(s);
 	periodic_again(job);
-	if (whole)
+	if (whole) {
 		prune_after_snapshot(job);
-	if (whole)
+		copier_add(job->agent, job->spec.job);
 		compact_begin(job->agent, job->spec.job);
+	}
 	if (waiting.begun)
 		snapshot_create(job, comment, waiting.begun, waiting.arg);
 	job_drop_next(job);

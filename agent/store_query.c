@@ -7,11 +7,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "agent/copier.h"
 #include "agent/forward.h"
 #include "agent/job.h"
 #include "agent/prune.h"
 #include "agent/snapshot.h"
+#include "agent/store/copies/inventory.h"
+#include "agent/store/copies/fetch.h"
+#include "agent/store/copies/record.h"
+#include "agent/store/copies/verify.h"
 #include "agent/store/pin.h"
 #include "agent/store/secret.h"
 #include "agent/store/store.h"
@@ -38,10 +44,40 @@ static bool may(const struct ask *ask, struct json_object *of)
 	return ask->admin || fm_json_int_or(job, "uid", -1) == (int64_t)ask->uid;
 }
 
-/* The manifest, once it is clear that the caller may have it. */
-static struct json_object *own_manifest(const struct ask *ask, struct fm_snapshot_id *id, struct fm_error *err)
+/* Of a job that runs here: being made, or it failed. Nobody who waits for it is to wait for a level, too. */
+static bool has_begun(const struct ask *ask, const struct fm_snapshot_id *id)
+{
+	FM_AUTO_FREE char *dir = store_snapshot_dir(ask->store, id);
+
+	return job_find(ask->req->agent, id->job) && dir && access(dir, F_OK) == 0;
+}
+
+/* Where StoreDir does not have it: from the nearest level that does; *level_r (may be NULL): its name's number plus 1. */
+static struct json_object *any_manifest(const struct ask *ask, struct fm_snapshot_id *id, size_t *level_r,
+					struct fm_error *err)
 {
 	struct json_object *manifest = store_manifest(ask->store, id, err);
+	struct fm_error why;
+	struct site site;
+	size_t level = 0;
+
+	if (manifest || !id->n || err->code != FM_NOT_FOUND || !ask->req->agent->conf.levels || has_begun(ask, id))
+		return manifest;
+	if (site_init_conf(&site, &ask->req->agent->conf, SITE_IMPATIENT, &why) == 0)
+		manifest = fetch_manifest(&site, id, &level, &why);
+	site_dispose(&site);
+	if (!manifest && why.code != FM_NOT_FOUND)
+		*err = why;
+	if (manifest && level_r)
+		*level_r = level + 1;
+	return manifest;
+}
+
+/* The manifest, once it is clear that the caller may have it. */
+static struct json_object *own_manifest_at(const struct ask *ask, struct fm_snapshot_id *id, size_t *level_r,
+					   struct fm_error *err)
+{
+	struct json_object *manifest = any_manifest(ask, id, level_r, err);
 
 	if (manifest && !may(ask, manifest)) {
 		json_object_put(manifest);
@@ -49,6 +85,11 @@ static struct json_object *own_manifest(const struct ask *ask, struct fm_snapsho
 		return NULL;
 	}
 	return manifest;
+}
+
+static struct json_object *own_manifest(const struct ask *ask, struct fm_snapshot_id *id, struct fm_error *err)
+{
+	return own_manifest_at(ask, id, NULL, err);
 }
 
 /* FM_AUTO_JSON's `from` into result: a task's answer is filled, not replaced. */
@@ -66,6 +107,27 @@ static void add_pin(const struct ask *ask, const struct fm_snapshot_id *id, stru
 		json_object_object_add(o, "pinned", pin);
 }
 
+static void add_levels(const struct ask *ask, const struct fm_snapshot_id *id, struct json_object *o)
+{
+	struct json_object *levels = record_describe(&ask->req->agent->conf, id);
+
+	if (levels)
+		json_object_object_add(o, "levels", levels);
+}
+
+/* Those that only levels have, and what could not be asked. */
+static void add_elsewhere(const struct ask *ask, struct json_object *all, struct json_object *result)
+{
+	struct json_object *errors = json_object_new_array();
+	struct fm_error err;
+	struct site site;
+
+	json_object_object_add(result, "level_errors", errors);
+	if (site_init_conf(&site, &ask->req->agent->conf, SITE_IMPATIENT, &err) == 0)
+		inventory_add(&site, ask->id.job, all, errors);
+	site_dispose(&site);
+}
+
 static int do_list(const struct ask *ask, struct json_object *result, struct fm_error *err)
 {
 	FM_AUTO_JSON struct json_object *all = store_list(ask->store, ask->id.job, err);
@@ -74,14 +136,18 @@ static int do_list(const struct ask *ask, struct json_object *result, struct fm_
 	json_object_object_add(result, "snapshots", mine);
 	if (!all)
 		return -1;
+	if (ask->query == QUERY_LIST_LEVELS)
+		add_elsewhere(ask, all, result);
 	for (size_t i = 0; i < json_object_array_length(all); i++) {
 		struct json_object *o = json_object_array_get_idx(all, i);
 		struct fm_snapshot_id id;
 
 		if (!may(ask, o))
 			continue;
-		if (fm_snapshot_id_parse(fm_json_string_or(o, "snapshot", ""), &id, err) == 0)
+		if (fm_snapshot_id_parse(fm_json_string_or(o, "snapshot", ""), &id, err) == 0) {
 			add_pin(ask, &id, o);
+			add_levels(ask, &id, o);
+		}
 		json_object_array_add(mine, json_object_get(o));
 	}
 	return 0;
@@ -90,12 +156,17 @@ static int do_list(const struct ask *ask, struct json_object *result, struct fm_
 static int do_show(const struct ask *ask, struct json_object *result, struct fm_error *err)
 {
 	struct fm_snapshot_id id = ask->id;
-	FM_AUTO_JSON struct json_object *manifest = own_manifest(ask, &id, err);
+	size_t level = 0;
+	FM_AUTO_JSON struct json_object *manifest = own_manifest_at(ask, &id, &level, err);
 	FM_AUTO_JSON struct json_object *o = manifest ? store_describe(ask->store, &id, manifest) : NULL;
 
 	if (!o)
 		return manifest ? fm_fail(err, FM_FAILED, "out of memory") : -1;
 	add_pin(ask, &id, o);
+	if (level)
+		inventory_mark(&ask->req->agent->conf, level - 1, o);
+	else
+		add_levels(ask, &id, o);
 	copy_all(o, result);
 	return 0;
 }
@@ -109,9 +180,17 @@ static int own_or_damaged(const struct ask *ask, struct fm_error *err)
 	return manifest || (ask->admin && (err->code == FM_CORRUPT || err->code == FM_INCOMPATIBLE)) ? 0 : -1;
 }
 
+/* With levels: that it was removed on purpose is noted first, and it goes from there by and by. */
 static int do_remove(const struct ask *ask, struct fm_error *err)
 {
-	return own_or_damaged(ask, err) ? -1 : store_remove(ask->store, &ask->id, err);
+	if (own_or_damaged(ask, err))
+		return -1;
+	if (ask->req->agent->conf.levels && record_removing(ask->store, &ask->id, err))
+		return -1;
+	if (store_remove(ask->store, &ask->id, err) == 0)
+		return 0;
+	/* Only on a level: own_or_damaged() has seen it there. */
+	return err->code == FM_NOT_FOUND && ask->req->agent->conf.levels ? 0 : -1;
 }
 
 static int do_unpin(const struct ask *ask, struct fm_error *err)
@@ -135,13 +214,22 @@ static int do_pin(const struct ask *ask, struct json_object *result, struct fm_e
 static int do_verify(const struct ask *ask, struct json_object *result, struct fm_error *err)
 {
 	struct fm_snapshot_id id = ask->id;
-	FM_AUTO_JSON struct json_object *manifest = own_manifest(ask, &id, err);
 	FM_AUTO_JSON struct json_object *o = NULL;
+	const struct fm_conf *conf = &ask->req->agent->conf;
+	bool repair = ask->query == QUERY_REPAIR;
+	struct site site;
+	int rc;
 
-	if (!manifest || store_verify(ask->store, ask->req->agent->conf.key_file, &id, &o, err))
+	/* Its manifest alone may be damaged: who may clear it away may have it repaired. */
+	if (own_or_damaged(ask, err))
 		return -1;
-	copy_all(o, result);
-	return 0;
+	rc = site_init(&site, conf->levels, conf->store_dir, conf->key_file, repair ? conf->bandwidth : 0, err);
+	if (rc == 0)
+		rc = verify_snapshot(&site, &id, repair, &o, err);
+	site_dispose(&site);
+	if (rc == 0)
+		copy_all(o, result);
+	return rc;
 }
 
 static int do_script(const struct ask *ask, struct json_object *result, struct fm_error *err)
@@ -168,10 +256,12 @@ static int run(void *arg, struct json_object *result, struct task_blob *blob, st
 
 	(void)blob;
 	switch (ask->query) {
-	case QUERY_LIST: return do_list(ask, result, err);
+	case QUERY_LIST:
+	case QUERY_LIST_LEVELS: return do_list(ask, result, err);
 	case QUERY_SHOW: return do_show(ask, result, err);
 	case QUERY_REMOVE: return do_remove(ask, err);
-	case QUERY_VERIFY: return do_verify(ask, result, err);
+	case QUERY_VERIFY:
+	case QUERY_REPAIR: return do_verify(ask, result, err);
 	case QUERY_SCRIPT: return do_script(ask, result, err);
 	case QUERY_PIN: return do_pin(ask, result, err);
 	case QUERY_UNPIN: return do_unpin(ask, err);
@@ -222,10 +312,12 @@ static void on_done(struct json_object *result, const struct task_blob *blob, co
 
 	(void)blob;
 	if (!error) {
-		if (ask->query == QUERY_LIST)
+		if (ask->query == QUERY_LIST || ask->query == QUERY_LIST_LEVELS)
 			add_running(ask, result);
 		if (ask->query == QUERY_REMOVE)
 			prune_pages(ask->req->agent, ask->id.job);
+		if (ask->query == QUERY_REMOVE || ask->query == QUERY_REPAIR)
+			copier_add(ask->req->agent, ask->id.job);
 		request_reply(ask->req, 200, json_object_get(result));
 	} else if (!ask_lead(ask, error)) {
 		request_fail(ask->req, error);

@@ -20,11 +20,30 @@
 #include "common/duration.h"
 #include "common/hostlist.h"
 #include "common/io.h"
+#include "common/level_spec.h"
 
 #define KEY(name, field, kind_, min_, max_, default_)                                              \
 	{ .key = name, .offset = offsetof(struct fm_conf, field), .kind = kind_, .min = min_,      \
 	  .max = max_, .fallback = default_ }
 #define TEXT(name, field, default_) KEY(name, field, CONF_STRING, 0, 0, default_)
+
+/* May be given many times; check_<field>() looks at each. */
+#define LIST(name, field, default_)                                                                \
+	{ .key = name, .offset = offsetof(struct fm_conf, field), .kind = CONF_LIST, .fallback = default_, \
+	  .check = check_##field }
+
+static int check_levels(const void *object, const char *value, struct fm_error *err)
+{
+	const struct fm_conf *conf = object;
+	struct level_spec spec;
+	int rc = level_spec_parse(&spec, value, err);
+
+	level_spec_dispose(&spec);
+	for (char **other = conf->levels; rc == 0 && other && *other; other++)
+		if (level_spec_same_name(value, *other))
+			rc = fm_fail(err, FM_USAGE, "there is a level of this name already: %s", *other);
+	return rc;
+}
 
 /* The manual's table (man/fermata.conf.5.scd) is compared with this one. */
 static const struct conf_key conf_keys[] = {
@@ -39,6 +58,9 @@ static const struct conf_key conf_keys[] = {
 	KEY("Across", across, CONF_BOOL, 0, 0, "yes"),
 	KEY("AcrossWait", across_wait_ms, CONF_DURATION, 1, 60000, "2s"),
 	KEY("Compact", compact, CONF_BOOL, 0, 0, "yes"),
+	LIST("Level", levels, ""),
+	KEY("Bandwidth", bandwidth, CONF_BYTES, 0, (int64_t)1 << 33, "0"),
+	KEY("LevelRetry", level_retry_ms, CONF_DURATION, 100, 86400000, "1m"),
 	TEXT("AdminUsers", admin_users, "root,slurm"),
 	TEXT("Hypervisor", hypervisor, "xen"),
 	TEXT("Gate", gate, "bpf"),

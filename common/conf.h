@@ -25,6 +25,9 @@ struct fm_conf {
 	char *socket;
 	char *run_dir;
 	char *store_dir, *key_file;
+	char **levels;          /* lines that level_spec.h understands; NULL: none, else NULL-terminated */
+	uint64_t bandwidth;     /* bytes a second to levels; 0: any */
+	int64_t level_retry_ms; /* after the first failure; then twice as long, and so on */
 	char *admin_users;
 	char *hypervisor;
 	char *gate;

@@ -18,6 +18,7 @@ enum conf_kind {
 	CONF_DURATION,  /* int64_t milliseconds, min…max */
 	CONF_BOOL,      /* bool: yes or no */
 	CONF_LOG_LEVEL, /* enum fm_log_level */
+	CONF_BYTES,     /* uint64_t, min…max; "100M": K, M, G, T are powers of 1024 */
 	CONF_LIST,      /* char **, NULL-terminated, the key may repeat */
 };
 
@@ -27,6 +28,8 @@ struct conf_key {
 	enum conf_kind kind;
 	int64_t min, max;
 	const char *fallback; /* NULL: must be given; lists: ignored */
+	/* Looks at a value before it is set, or added to the list so far; NULL: nothing to look at. */
+	int (*check)(const void *object, const char *value, struct fm_error *err);
 };
 
 /* required 0: a missing file means all fallbacks. Errors name file:line and key. */

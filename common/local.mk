@@ -16,6 +16,7 @@ libfermata_la_SOURCES = \
 	common/image.c \
 	common/io.c common/io.h \
 	common/json.c common/json.h \
+	common/level_spec.c common/level_spec.h \
 	common/log.c common/log.h \
 	common/snapshot_id.c common/snapshot_id.h
 libfermata_la_CFLAGS = $(AM_CFLAGS) $(JSON_CFLAGS) $(CURL_CFLAGS) $(CRYPTO_CFLAGS) $(MUNGE_CFLAGS)

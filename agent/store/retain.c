@@ -171,6 +171,13 @@ static struct json_object *entry_json(const struct retention *r, const struct re
 	return o;
 }
 
+static int remove_one(struct retention *r, const struct fm_snapshot_id *id, struct fm_error *err)
+{
+	if (r->o->removing && r->o->removing(r->o->arg, id, err) < 0)
+		return -1;
+	return store_remove(r->store, id, err);
+}
+
 static void act(struct retention *r, struct retain_entry *e)
 {
 	struct fm_snapshot_id id = { .job = r->job, .n = e->n };
@@ -180,7 +187,7 @@ static void act(struct retention *r, struct retain_entry *e)
 	json_object_array_add(r->snapshots, o);
 	if (!e->remove)
 		return;
-	if (!r->o->dry_run && store_remove(r->store, &id, &err) < 0 && err.code != FM_NOT_FOUND) {
+	if (!r->o->dry_run && remove_one(r, &id, &err) < 0 && err.code != FM_NOT_FOUND) {
 		e->remove = false;
 		fm_json_set_bool(o, "removed", false);
 		fm_json_set_string(o, "error", err.text);
@@ -210,6 +217,21 @@ static void sweep(struct retention *r)
 	}
 	json_object_object_add(r->report, "sweep", sweep_to_json(&result));
 	r->freed += result.freed;
+}
+
+static int tell_removed(struct retention *r, struct fm_error *err)
+{
+	FM_AUTO_FREE uint32_t *gone = calloc(r->count + 1, sizeof(*gone));
+	size_t count = 0;
+
+	if (!r->o->removed)
+		return 0;
+	if (!gone)
+		return fm_fail(err, FM_FAILED, "out of memory");
+	for (size_t i = 0; i < r->count; i++)
+		if (r->entry[i].remove)
+			gone[count++] = r->entry[i].n;
+	return r->o->removed(r->o->arg, r->job, gone, count, r->report, err);
 }
 
 /* ---- a job that has ended -------------------------------------------------------------------- */
@@ -254,7 +276,8 @@ static int remove_alone(struct retention *r, struct fm_error *err)
 	return rc;
 }
 
-static void remove_folder(struct retention *r)
+/* left: why what was removed is not removed everywhere; NULL: it is. */
+static void remove_folder(struct retention *r, const char *left)
 {
 	FM_AUTO_FREE char *job_dir = NULL;
 	FM_AUTO_FREE char *pages = NULL;
@@ -268,6 +291,8 @@ static void remove_folder(struct retention *r)
 	if (!job_dir || !pages || lstat(job_dir, &st) < 0)
 		return;
 	bytes = folder_bytes(job_dir) + folder_bytes(pages);
+	if (!why)
+		why = left;
 	if (!why && !r->o->dry_run && remove_alone(r, &err) < 0)
 		why = err.text;
 	fm_json_set_bool(r->report, "folder_removed", !why);
@@ -287,6 +312,9 @@ static void do_it(struct retention *r)
 		.ended = o->ended, .damaged = o->damaged, .now = o->now ? o->now : (int64_t)time(NULL),
 	};
 
+	struct fm_error err;
+	bool left;
+
 	fm_json_set_int(r->report, "job", r->job);
 	fm_json_set_int(r->report, "keep", wishes.rules.keep);
 	fm_json_set_int(r->report, "max_age_s", wishes.rules.max_age_s);
@@ -297,8 +325,9 @@ static void do_it(struct retention *r)
 	if (!o->allowed || r->count > 0) { /* else nothing there is the caller's */
 		if (r->removed > 0 || !o->sweep_only_if_removed)
 			sweep(r);
+		left = tell_removed(r, &err) < 0;
 		if (o->ended)
-			remove_folder(r);
+			remove_folder(r, left ? err.text : NULL);
 	}
 	fm_json_set_int(r->report, "removed", r->removed);
 	fm_json_set_int(r->report, "freed", (int64_t)r->freed);

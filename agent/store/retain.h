@@ -30,6 +30,11 @@ struct retain_options {
 	 */
 	bool (*allowed)(void *arg, struct json_object *manifest);
 	bool (*in_use)(void *arg, const struct fm_snapshot_id *id); /* NULL: none is */
+	/* Told before a snapshot is removed; -1: it is not. NULL: nobody is. */
+	int (*removing)(void *arg, const struct fm_snapshot_id *id, struct fm_error *err);
+	/* Told after the sweep what was removed, or would be; adds to the report. -1: the job's folder stays. NULL: nobody is. */
+	int (*removed)(void *arg, uint32_t job, const uint32_t *gone, size_t count, struct json_object *report,
+		       struct fm_error *err);
 	void *arg;
 };
 

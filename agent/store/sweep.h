@@ -4,12 +4,13 @@
  *
  * Marked is what any map in any numbered folder of the job names, whether there is a manifest beside it or not: a
  * snapshot may be under way whose members have finished. Only a folder that is being removed (folder.h) does not count.
- * A map that cannot be read stops everything: what it needs is not known.
+ * A map that cannot be read stops everything: what it needs is not known. A pack that a marked map names stays, if only for
+ * the hashes of pages that are left in another pack alone; it loses the rest.
  *
  * It is alone with the packs (pages.h, sweeping): no writer and no reader is under way, on any node, and one that comes
  * is let through, after a frame's work at most. Each step is a removal of a pack, or the replacement of one by its
  * rewritten self, both at once and durable, and every map stays valid between them: it may be killed anywhere, and
- * the next one goes on. A pack stays as long as a map names it, if only with the hashes of pages that lie in others. Blocks, and may end by SIGBUS on a broken disk (pages/pack.h): in a process of its own.
+ * the next one goes on. Blocks, and may end by SIGBUS on a broken disk (pages/pack.h): in a process of its own.
  */
 #ifndef FM_STORE_SWEEP_H
 #define FM_STORE_SWEEP_H

@@ -27,6 +27,8 @@ static int run(struct control *c, const struct request *r, struct fm_error *err)
 			return fm_fail(err, FM_USAGE, "unknown log level \"%.32s\"", r->log_level);
 		fm_log_set_level(level);
 	}
+	if (r->op == OP_COPY) /* nothing of any domain */
+		return operation_copy(c, r, err);
 	w.ops = hypervisor_find(r->driver, err);
 	if (!w.ops || fm_mkdir_all(r->rundir, 0700, err) < 0)
 		return -1;
@@ -41,7 +43,7 @@ static int run(struct control *c, const struct request *r, struct fm_error *err)
 static int serve(struct fm_error *err)
 {
 	struct control control;
-	struct request request;
+	struct request request = { 0 };
 	struct json_object *root = NULL;
 	int result = control_init(&control, err);
 
@@ -53,6 +55,7 @@ static int serve(struct fm_error *err)
 		if (result < 0)
 			control_error(&control, err);
 	}
+	request_dispose(&request);
 	json_object_put(root);
 	control_dispose(&control);
 	return result;

@@ -44,10 +44,10 @@ static int await_order(struct worker *w, enum command wanted,
 		       command == COMMAND_END || command == COMMAND_BAD ? w->control->why : "a command out of turn");
 }
 
-int operation_hold_new(struct worker *w, const char *event, const struct domain_info *info, bool restored,
+int operation_hold_new(struct worker *w, const char *event, const struct domain_info *info, struct json_object *restored,
 		       struct fm_error *err)
 {
-	struct json_object *fields = json_object_new_object();
+	struct json_object *fields = restored ? restored : json_object_new_object();
 	int r;
 
 	if (fields) {
@@ -72,7 +72,7 @@ static int create(struct worker *w, struct fm_error *err)
 
 	if (w->ops->create(w->hv, &w->request->domain, &info, err) < 0)
 		return fm_context(err, "cannot create domain %s", w->request->domain.name);
-	return operation_hold_new(w, "created", &info, false, err);
+	return operation_hold_new(w, "created", &info, NULL, err);
 }
 
 static int destroy(struct worker *w, struct fm_error *err)
@@ -171,6 +171,8 @@ int worker_run(struct worker *w, struct fm_error *err)
 		return list(w, err);
 	case OP_WATCH:
 		return watch(w, err);
+	case OP_COPY:
+		return operation_copy(w->control, w->request, err);
 	}
 	return fm_fail(err, FM_USAGE, "unknown operation");
 }

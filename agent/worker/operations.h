@@ -19,10 +19,12 @@ struct worker {
 int worker_run(struct worker *w, struct fm_error *err);
 
 int operation_save(struct worker *w, struct fm_error *err);
+int operation_copy(struct control *control, const struct request *request, struct fm_error *err); /* needs no driver */
 int operation_restore(struct worker *w, struct fm_error *err);
 
-/* A domain that was built waits for its orders: release, and then, when it was restored, thaw; anything else and it goes. */
-int operation_hold_new(struct worker *w, const char *event, const struct domain_info *info, bool restored,
+/* A domain that was built waits for its orders: release, and then, when it was restored, thaw; anything else and it goes.
+ * restored: what else is said of one that was, taken; NULL: it was created. */
+int operation_hold_new(struct worker *w, const char *event, const struct domain_info *info, struct json_object *restored,
 		       struct fm_error *err);
 
 #endif

@@ -5,10 +5,12 @@
 #include "agent/worker/request.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define MEMORY_MIB_MAX (64 << 20)
 #define TIME_MS_MAX 86400000
+#define LEVELS_MAX 64
 
 static int parse_op(struct request *r, struct json_object *root, struct fm_error *err)
 {
@@ -20,6 +22,7 @@ static int parse_op(struct request *r, struct json_object *root, struct fm_error
 		[OP_RESUME] = "resume",
 		[OP_LIST] = "list",
 		[OP_WATCH] = "watch",
+		[OP_COPY] = "copy",
 	};
 	const char *op;
 
@@ -134,6 +137,44 @@ static int parse_create(struct request *r, struct json_object *root, struct fm_e
 	return 0;
 }
 
+/* Lines that site.h understands; the strings are root's. */
+static int parse_levels(struct request *r, struct json_object *root, struct fm_error *err)
+{
+	struct json_object *array;
+
+	if (!json_object_object_get(root, "levels"))
+		return 0;
+	if (fm_json_array(root, "levels", LEVELS_MAX, &array, err) < 0)
+		return -1;
+	r->levels = calloc(json_object_array_length(array) + 1, sizeof(*r->levels));
+	if (!r->levels)
+		return fm_fail(err, FM_FAILED, "out of memory");
+	for (size_t i = 0; i < json_object_array_length(array); i++) {
+		struct json_object *o = json_object_array_get_idx(array, i);
+
+		if (!json_object_is_type(o, json_type_string))
+			return fm_fail(err, FM_USAGE, "\"levels\" holds something else than strings");
+		r->levels[i] = (char *)(uintptr_t)json_object_get_string(o);
+	}
+	return 0;
+}
+
+static int parse_copy(struct request *r, struct json_object *root, struct fm_error *err)
+{
+	int64_t job, bandwidth = 0;
+
+	if (absolute(root, "store", &r->store, err) < 0 || fm_json_int(root, "job", 1, UINT32_MAX, &job, err) < 0 ||
+	    parse_levels(r, root, err) < 0)
+		return -1;
+	if (json_object_object_get(root, "bandwidth") && fm_json_int(root, "bandwidth", 0, (int64_t)1 << 33, &bandwidth, err) < 0)
+		return -1;
+	if (fm_json_string_or(root, "key_file", NULL) && absolute(root, "key_file", &r->key_file, err) < 0)
+		return -1;
+	r->job = (uint32_t)job;
+	r->bandwidth = (uint64_t)bandwidth;
+	return 0;
+}
+
 static int parse_stream(struct request *r, struct json_object *root, struct fm_error *err)
 {
 	int64_t raw_bytes, job;
@@ -156,7 +197,7 @@ static int parse_stream(struct request *r, struct json_object *root, struct fm_e
 			return fm_fail(err, FM_USAGE, "a bound of the save is out of range");
 		return 0;
 	}
-	if (fm_json_string(root, "sha256", &r->sha256, err) < 0 ||
+	if (fm_json_string(root, "sha256", &r->sha256, err) < 0 || parse_levels(r, root, err) < 0 ||
 	    fm_json_int(root, "raw_bytes", 0, INT64_MAX, &raw_bytes, err) < 0)
 		return -1;
 	if (strlen(r->sha256) != 64 || strspn(r->sha256, "0123456789abcdef") != 64)
@@ -176,6 +217,8 @@ int request_parse(struct request *r, struct json_object *root, struct fm_error *
 	r->log_level = fm_json_string_or(root, "log_level", NULL);
 	if (r->op == OP_LIST || r->op == OP_WATCH)
 		return 0;
+	if (r->op == OP_COPY)
+		return parse_copy(r, root, err);
 	if (fm_json_string(root, "name", &r->domain.name, err) < 0)
 		return -1;
 	if (!domain_name_valid(r->domain.name))
@@ -187,4 +230,10 @@ int request_parse(struct request *r, struct json_object *root, struct fm_error *
 	if (r->op != OP_CREATE && r->op != OP_RESTORE)
 		return 0;
 	return parse_vifs(r, root, err) < 0 ? -1 : parse_params(&r->domain, root, err);
+}
+
+void request_dispose(struct request *r)
+{
+	free(r->levels);
+	r->levels = NULL;
 }

@@ -9,7 +9,7 @@
 #include "agent/hypervisor/hypervisor.h"
 #include "common/json.h"
 
-enum request_op { OP_CREATE, OP_SAVE, OP_RESTORE, OP_DESTROY, OP_RESUME, OP_LIST, OP_WATCH };
+enum request_op { OP_CREATE, OP_SAVE, OP_RESTORE, OP_DESTROY, OP_RESUME, OP_LIST, OP_WATCH, OP_COPY };
 
 struct request {
 	enum request_op op;
@@ -19,7 +19,10 @@ struct request {
 	const char *map;       /* save, restore: absolute path of the member's map */
 	const char *folder;    /* save, restore: the job's, in the store */
 	uint32_t job;          /* save, restore: whose folder it is */
-	const char *key_file;  /* save, restore: KeyFile; may be NULL */
+	const char *key_file;  /* save, restore, copy: KeyFile; may be NULL */
+	const char *store;     /* copy: StoreDir */
+	char **levels;         /* copy, restore: fermata.conf's lines, NULL-terminated; free(); NULL: none */
+	uint64_t bandwidth;    /* copy: bytes a second; 0: any */
 	struct json_object *claims; /* save: whom to ask what other members store (claims.h); NULL: nobody */
 	const char *parent;    /* save: a map to look at first; may be NULL */
 	const char *sha256;    /* restore: of the map */
@@ -37,5 +40,6 @@ struct request {
 /* FM_USAGE naming the field. root must outlive the request (params that are
  * objects are replaced in it by their text). */
 int request_parse(struct request *r, struct json_object *root, struct fm_error *err);
+void request_dispose(struct request *r); /* in any case; root stays */
 
 #endif

@@ -27,7 +27,7 @@ struct cli {
 	int64_t timeout_ms; /* 0: wait as long as it takes */
 	int64_t keep;       /* 0: not given */
 	int64_t max_age_ms; /* 0: not given */
-	bool dry_run, damaged, ended, compact;
+	bool dry_run, damaged, ended, compact, levels, repair;
 	int operand_count;
 	char **operands;
 };

@@ -12,6 +12,7 @@ fermata_SOURCES = \
 	plugins/cli/create.c plugins/cli/export.c plugins/cli/list.c plugins/cli/pin.c plugins/cli/prune.c \
 	plugins/cli/rm.c plugins/cli/show.c \
 	plugins/cli/status.c plugins/cli/verify.c \
+	plugins/cli/levels.c plugins/cli/levels.h \
 	plugins/cli/print.c plugins/cli/print.h \
 	plugins/cli/table.c plugins/cli/table.h
 fermata_CFLAGS = $(AM_CFLAGS) $(FM_PIE_CFLAGS) $(JSON_CFLAGS) $(SMARTCOLS_CFLAGS) -pthread

@@ -21,7 +21,8 @@
 #include "plugins/cli/text.h"
 
 enum option_id { OPT_JSON = 256, OPT_NODES, OPT_CONFIG, OPT_COMMENT, OPT_NO_WAIT, OPT_TIMEOUT, OPT_KEEP,
-		 OPT_MAX_AGE, OPT_DRY_RUN, OPT_DAMAGED, OPT_ENDED, OPT_COMPACT, OPT_QUIET, OPT_HELP, OPT_VERSION };
+		 OPT_MAX_AGE, OPT_DRY_RUN, OPT_DAMAGED, OPT_ENDED, OPT_COMPACT, OPT_LEVELS, OPT_REPAIR, OPT_QUIET,
+		 OPT_HELP, OPT_VERSION };
 
 #define BIT(id) (1u << ((id) - OPT_JSON))
 #define COMMON (BIT(OPT_JSON) | BIT(OPT_NODES) | BIT(OPT_CONFIG) | BIT(OPT_HELP))
@@ -41,6 +42,8 @@ static const struct cli_option {
 	{ OPT_ENDED, "ended", NULL, "the job has ended: its newest snapshot is like any other, and its folder goes when empty" },
 	{ OPT_COMPACT, "compact", NULL, "keep each page once, and compress better: takes processor time" },
 	{ OPT_QUIET, "quiet", NULL, "say nothing of the progress (-q)" },
+	{ OPT_LEVELS, "levels", NULL, "also ask the levels behind StoreDir for what it has lost" },
+	{ OPT_REPAIR, "repair", NULL, "put right what is damaged or missing from a place that has it" },
 	{ OPT_NODES, "nodes", "LIST", "ask the agents of these nodes (n[1-3]) before those of Agents=" },
 	{ OPT_CONFIG, "config", "FILE", "read FILE instead of " FM_SYSCONFDIR "/fermata/fermata.conf" },
 	{ OPT_HELP, "help", NULL, "print this" },
@@ -53,13 +56,13 @@ static const struct command {
 	unsigned options;
 	int (*run)(struct cli *cli, struct fm_error *err);
 } commands[] = {
-	{ "list", "[JOB]", "the snapshots of a job, or of all your jobs", 0, 1, COMMON, cli_list },
+	{ "list", "[JOB]", "the snapshots of a job, or of all your jobs", 0, 1, COMMON | BIT(OPT_LEVELS), cli_list },
 	{ "show", "JOB[.N]", "a snapshot; for a job what it does now and its newest snapshot", 1, 1, COMMON, cli_show },
 	{ "create", "JOB", "take a snapshot of a running job and wait until it is whole", 1, 1,
 	  COMMON | BIT(OPT_COMMENT) | BIT(OPT_NO_WAIT) | BIT(OPT_TIMEOUT) | BIT(OPT_QUIET), cli_create },
 	{ "rm", "JOB.N...", "remove snapshots", 1, 1000, COMMON | BIT(OPT_TIMEOUT), cli_rm },
-	{ "verify", "JOB[.N]", "read a whole snapshot and say what is damaged", 1, 1, COMMON | BIT(OPT_TIMEOUT),
-	  cli_verify },
+	{ "verify", "JOB[.N]", "read a whole snapshot, on all levels, and say what is damaged", 1, 1,
+	  COMMON | BIT(OPT_TIMEOUT) | BIT(OPT_REPAIR), cli_verify },
 	{ "export", "JOB.N RANK FILE", "write a member's domain as a file for `xl restore` (root, where the store is; - is stdout)",
 	  3, 3, BIT(OPT_JSON) | BIT(OPT_CONFIG) | BIT(OPT_QUIET) | BIT(OPT_HELP), cli_export },
 	{ "pin", "JOB.N", "keep a snapshot whatever the rules say", 1, 1, COMMON | BIT(OPT_COMMENT), cli_pin },
@@ -177,6 +180,12 @@ static int take_option(struct cli *cli, enum option_id id, struct fm_error *err)
 		break;
 	case OPT_QUIET:
 		cli->quiet = true;
+		break;
+	case OPT_LEVELS:
+		cli->levels = true;
+		break;
+	case OPT_REPAIR:
+		cli->repair = true;
 		break;
 	case OPT_HELP:
 	case OPT_VERSION:

@@ -14,6 +14,7 @@
 #include "common/http.h"
 #include "common/io.h"
 #include "plugins/cli/cli.h"
+#include "plugins/cli/levels.h"
 #include "plugins/cli/print.h"
 #include "plugins/cli/table.h"
 #include "plugins/cli/text.h"
@@ -77,6 +78,9 @@ static void print_notes(struct json_object *job, bool dry_run)
 	if (fm_json_int_or(sweep, "damaged", 0) > 0)
 		printf("job %lld: packs that are damaged: %lld; %s\n", number,
 		       (long long)fm_json_int_or(sweep, "damaged", 0), print_text_at(sweep, "damaged_text"));
+	levels_print_trim(number, print_at(job, "levels"), dry_run);
+	if (*print_text_at(job, "levels_error"))
+		printf("job %lld: on its levels it is for later: %s\n", number, print_text_at(job, "levels_error"));
 	if (fm_json_bool_or(sweep, "given_way", false))
 		printf("job %lld: its pages are for the next time: a snapshot or a restore was waiting\n", number);
 	else if (fm_json_int_or(job, "sweep_code", 0) == FM_BUSY)

@@ -12,6 +12,7 @@
 #include "common/http.h"
 #include "common/io.h"
 #include "plugins/cli/cli.h"
+#include "plugins/cli/levels.h"
 #include "plugins/cli/print.h"
 #include "plugins/cli/table.h"
 #include "plugins/cli/text.h"
@@ -103,6 +104,14 @@ static char *pinned(struct json_object *pin)
 			 *comment ? ": " : "", comment);
 }
 
+/* "level second: StoreDir does not have it" */
+static char *only_on(struct json_object *s)
+{
+	const char *level = print_text_at(s, "only_on");
+
+	return *level ? fm_format("level %s: StoreDir does not have it; a restore fetches it", level) : NULL;
+}
+
 static int print_snapshot(struct json_object *s, struct fm_error *err)
 {
 	struct json_object *job = print_at(s, "job"), *members = print_at(s, "members");
@@ -126,6 +135,8 @@ static int print_snapshot(struct json_object *s, struct fm_error *err)
 	if (print_at(s, "bytes"))
 		print_field("Size", text_size(fm_json_int_or(s, "bytes", 0)));
 	print_field("Folder", strdup(print_text_at(s, "dir")));
+	print_field("Only on", only_on(s));
+	print_levels(print_at(s, "levels"));
 	print_notes(print_at(s, "notes"));
 	if (!json_object_is_type(members, json_type_array) || !json_object_array_length(members))
 		return 0;
@@ -143,7 +154,7 @@ static void print_job(struct json_object *job)
 	print_field("Nodes", print_names(print_at(job, "nodes")));
 	print_field("Lead", strdup(print_text_at(job, "lead")));
 	print_field("Image", strdup(print_text_at(job, "image")));
-	print_field("Restored", strdup(print_text_at(job, "restored_from")));
+	print_field("Restored", print_restored(job));
 	if (fm_json_int_or(job, "interval_s", 0) > 0)
 		print_field("Interval", text_seconds((double)fm_json_int_or(job, "interval_s", 0)));
 	if (fm_json_int_or(job, "keep", 0) > 0)

@@ -140,7 +140,9 @@ static int job_row(struct table *table, struct json_object *job, struct fm_error
 	table_cell_copy(table, print_text_at(job, "user"));
 	table_cell(table, fm_format("%lld", (long long)fm_json_int_or(job, "rank", -1)));
 	table_cell_copy(table, print_text_at(job, "node"));
-	table_cell_copy(table, print_text_at(job, "state"));
+	/* of one whose state StoreDir had lost: where it came from */
+	table_cell(table, fm_format("%s%s%s", print_text_at(job, "state"), fm_json_int_or(job, "fetched_files", 0) ? ", from " : "",
+				    fm_json_int_or(job, "fetched_files", 0) ? print_text_at(job, "restored_level") : ""));
 	table_cell_copy(table, print_text_at(job, "image"));
 	table_cell(table, snapshot ? fm_format("%s %s", print_text_at(snapshot, "id"), print_text_at(snapshot, "state")) :
 				     strdup(""));

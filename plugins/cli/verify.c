@@ -9,6 +9,7 @@
 #include "common/http.h"
 #include "common/io.h"
 #include "plugins/cli/cli.h"
+#include "plugins/cli/levels.h"
 #include "plugins/cli/print.h"
 #include "plugins/cli/table.h"
 
@@ -55,9 +56,9 @@ static size_t count_damaged(struct json_object *members)
 
 int cli_verify(struct cli *cli, struct fm_error *err)
 {
-	FM_AUTO_JSON struct json_object *reply = NULL;
+	FM_AUTO_JSON struct json_object *reply = NULL, *body = cli->repair ? json_object_new_object() : NULL;
 	FM_AUTO_FREE char *path = NULL;
-	struct json_object *members;
+	struct json_object *members, *levels;
 	struct fm_snapshot_id id;
 	char name[24];
 	bool ok;
@@ -68,11 +69,17 @@ int cli_verify(struct cli *cli, struct fm_error *err)
 	path = fm_format("/v1/snapshots/%s/verify", name);
 	if (!path)
 		return fm_fail(err, FM_FAILED, "out of memory");
-	if (fm_http_call_any(&cli->conf, cli->nodes, "POST", path, NULL, (long)cli->timeout_ms, &reply, err) < 0 ||
+	if (body)
+		fm_json_set_bool(body, "repair", true);
+	if (fm_http_call_any(&cli->conf, cli->nodes, "POST", path, body, (long)cli->timeout_ms, &reply, err) < 0 ||
 	    fm_json_array(reply, "members", SIZE_MAX, &members, err) < 0 || fm_json_bool(reply, "ok", &ok, err) < 0)
 		return -1;
-	if (cli->json ? print_json(reply, err) < 0 : print_verdicts(members, err) < 0)
+	levels = print_at(reply, "levels");
+	if (cli->json ? print_json(reply, err) < 0 : print_verdicts(members, err) < 0 || print_level_verdicts(levels, err) < 0)
 		return -1;
+	if (!ok && !count_damaged(members))
+		return fm_fail(err, FM_CORRUPT, "snapshot %s is whole in StoreDir, but not on every level that is to have it%s", name,
+			       cli->repair ? "" : " (--repair puts it right)");
 	if (!ok)
 		return fm_fail(err, FM_CORRUPT, "snapshot %s is damaged: %zu of %zu members do not verify", name,
 			       count_damaged(members), json_object_array_length(members));

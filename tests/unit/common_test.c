@@ -20,6 +20,7 @@
 #include "common/auth.h"
 #include "common/cleanup.h"
 #include "common/conf.h"
+#include "common/level_spec.h"
 #include "common/duration.h"
 #include "common/hex.h"
 #include "common/hostlist.h"
@@ -169,6 +170,58 @@ static void conf_errors(void **state)
 	assert_int_equal(fm_conf_load(&conf, "/nonexistent/fermata.conf", &err), -1);
 	assert_int_equal(err.code, FM_NOT_FOUND);
 	fm_conf_dispose(&conf);
+}
+
+/* A line each; where it is bad, the error names it. */
+static void conf_levels(void **state)
+{
+	static const char *const bad[][2] = {
+		{ "second", "a level is NAME directory:" },
+		{ "second /mnt", "\"/mnt\" is no place" },
+		{ "second directory:mnt", "not an absolute path" },
+		{ "second directory:/mnt region=x", "a directory has no option \"region\"" },
+		{ "second directory:/mnt same-filesystem=perhaps", "say yes or no" },
+		{ "-x directory:/mnt", "\"-x\" is not the name of a level" },
+		{ "store directory:/mnt", "give the level another name" },
+		{ "first directory:/mnt", "there is a level of this name already" },
+		{ "far s3:ftp://h/b credentials=/k", "is not https://HOST/BUCKET" },
+		{ "far s3:https://h credentials=/k", "is not https://HOST/BUCKET" },
+		{ "far s3:https://h/ credentials=/k", "is not a bucket" },
+		{ "far s3:https://h/b/../c credentials=/k", "is not a prefix" },
+		{ "far s3:https://u:p@h/b credentials=/k", "host, bucket and prefix alone" },
+		{ "far s3:https://h/b", "credentials=/PATH is missing" },
+		{ "far s3:https://h/b credentials=k", "not an absolute path" },
+		{ "far s3:https://h/b credentials=/k secret=x", "a bucket has no option \"secret\"" },
+		{ "far s3:https://h/b credentials", "is not OPTION=VALUE" },
+	};
+	struct level_spec spec;
+	struct fm_conf conf;
+
+	assert_int_equal(fm_conf_load(&conf, write_conf("Level=a directory:/mnt/a same-filesystem=yes\nBandwidth=100M\n"
+							"Level=b s3:https://h:1/b/p/q credentials=/k region=r ca=/c\n"), &err), 0);
+	assert_true(conf.levels && conf.levels[0] && conf.levels[1] && !conf.levels[2]);
+	assert_true(conf.bandwidth == 100u << 20 && conf.level_retry_ms == 60000);
+	assert_int_equal(level_spec_parse(&spec, conf.levels[0], &err), 0);
+	assert_true(spec.kind == LEVEL_DIRECTORY && spec.same_filesystem && !strcmp(spec.path, "/mnt/a"));
+	level_spec_dispose(&spec);
+	assert_int_equal(level_spec_parse(&spec, conf.levels[1], &err), 0);
+	assert_true(spec.kind == LEVEL_S3 && !strcmp(spec.endpoint, "https://h:1") && !strcmp(spec.bucket, "b"));
+	assert_true(!strcmp(spec.prefix, "p/q") && !strcmp(spec.credentials, "/k") && !strcmp(spec.region, "r") &&
+		    !strcmp(spec.ca, "/c"));
+	level_spec_dispose(&spec);
+	fm_conf_dispose(&conf);
+	assert_int_equal(fm_conf_load(&conf, write_conf(""), &err), 0);
+	assert_null(conf.levels);
+	fm_conf_dispose(&conf);
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+		FM_AUTO_FREE char *text = fm_format("Level=first directory:/mnt/first\nLevel=%s\n", bad[i][0]);
+
+		conf_error(text, "fermata.conf:2: Level: ");
+		conf_error(text, bad[i][1]);
+	}
+	conf_error("Bandwidth=fast\n", "not a number of bytes");
+	conf_error("Bandwidth=100X\n", "not a number of bytes");
+	conf_error("Bandwidth=9G\n", "not a number of bytes");
 }
 
 static void guest_addresses(void **state)
@@ -325,7 +378,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(slurm_durations), cmocka_unit_test(conf_durations), cmocka_unit_test(hostlists),
-		cmocka_unit_test(snapshot_ids), cmocka_unit_test(conf_values), cmocka_unit_test(conf_errors),
+		cmocka_unit_test(snapshot_ids), cmocka_unit_test(conf_values), cmocka_unit_test(conf_errors), cmocka_unit_test(conf_levels),
 		cmocka_unit_test(guest_addresses), cmocka_unit_test(images), cmocka_unit_test(json_input),
 		cmocka_unit_test(files), cmocka_unit_test(errors_nest), cmocka_unit_test(test_hex), cmocka_unit_test(hashes),
 	};

@@ -102,6 +102,58 @@ static void any_life_keeps_what_is_needed(void **state)
 	assert_true(tally.sweeps > 20 && tally.removed > 60 && tally.rewritten > 30);
 }
 
+/*
+ * Where a compaction has left a page in one of two packs, a map that says the other one needs that, too, for the page's hash,
+ * also when no page of it is left.
+ */
+static void compact_and_live(uint64_t seed, unsigned *compacted)
+{
+	uint64_t random = seed;
+	struct sweep_world w;
+
+	sweep_world_make(&w);
+	w.packs_most = 1; /* so that there are pages that two packs have */
+	for (unsigned step = 0; step < 20; step++) {
+		FM_AUTO_FREE char *when = fm_format("seed %u, step %u", (unsigned)seed, step);
+		struct sweep_options o = { .share = seed % 2 ? 100 : 50 };
+		struct sweep_result dry, r;
+		uint32_t numbers[64];
+		size_t count = sweep_world_numbers(&w, numbers, 64);
+		uint64_t dice = sweep_world_random(&random) % 10;
+		struct fm_error err;
+
+		if (count < 2 || dice < 5) {
+			sweep_world_add(&w, dice < 2 ? newest_whole(&w) : 0, false);
+			continue;
+		}
+		o.compact = dice < 7;
+		if (!o.compact)
+			assert_ok(sweep_world_remove(&w, numbers[sweep_world_random(&random) % count], &err), err);
+		o.dry_run = true;
+		assert_ok(store_sweep(w.store, JOB, &o, &dry, &err), err);
+		o.dry_run = false;
+		assert_ok(store_sweep(w.store, JOB, &o, &r, &err), err);
+		assert_int_equal(dry.removed, r.removed);
+		assert_int_equal(dry.rewritten, r.rewritten);
+		assert_int_equal(r.damaged, 0);
+		sweep_world_assert_whole(&w, when);
+		*compacted += o.compact ? (unsigned)r.rewritten : 0;
+		assert_ok(store_sweep(w.store, JOB, &o, &r, &err), err); /* it was all that is to be done */
+		assert_int_equal(r.removed + r.rewritten, 0);
+	}
+	sweep_world_destroy(&w);
+}
+
+static void a_pack_that_is_named_is_kept_for_its_hashes(void **state)
+{
+	unsigned compacted = 0;
+
+	(void)state;
+	for (uint64_t seed = 1; seed <= 24; seed++)
+		compact_and_live(seed, &compacted);
+	assert_true(compacted > 50);
+}
+
 /* ---- what stops it, and what does not -------------------------------------------------------- */
 
 static void an_unreadable_map_stops_it(void **state)
@@ -357,6 +409,7 @@ int main(void)
 #define T(test) cmocka_unit_test_setup_teardown(test, sweep_world_setup, sweep_world_teardown)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(any_life_keeps_what_is_needed),
+		cmocka_unit_test(a_pack_that_is_named_is_kept_for_its_hashes),
 		T(an_unreadable_map_stops_it),
 		T(a_damaged_pack_is_left_while_it_is_needed),
 		T(a_page_that_moved_is_kept),

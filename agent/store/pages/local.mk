@@ -19,6 +19,7 @@ libfm_pages_la_SOURCES = \
 	agent/store/pages/read_job.c agent/store/pages/read_job.h \
 	agent/store/pages/reader.c \
 	agent/store/pages/seen.c agent/store/pages/seen.h \
+	agent/store/pages/sources.c \
 	agent/store/pages/store.c agent/store/pages/store_private.h agent/store/pages/sweep.c \
 	agent/store/pages/writer.c agent/store/pages/writer_private.h agent/store/pages/writer_threads.c
 libfm_pages_la_CFLAGS = $(AM_CFLAGS) $(JSON_CFLAGS) $(CRYPTO_CFLAGS) $(ZSTD_CFLAGS) $(LZ4_CFLAGS) $(XXHASH_CFLAGS)

@@ -266,6 +266,25 @@ int pages_reader_next(struct pages_reader *r, struct pages_batch *batch_r, struc
  * mixed with pages_reader_next(). */
 int pages_reader_fetch(struct pages_reader *r, const uint64_t *pfn, size_t count, void *data, struct fm_error *err);
 
+/* ---- what a copy must have ----
+ *
+ * A pack may have lost a page that another one has (pages_needed_once()): then a copy of the map needs both. That does not
+ * change while the store is held, as by a reader.
+ */
+struct pages_source {
+	char id[65];
+	bool named;       /* by the map; else it has pages which those have not any more */
+	uint64_t bytes;   /* of the file */
+	uint32_t present; /* pages in it: a pack that is written anew never has more */
+};
+typedef int (*pages_source_fn)(void *arg, const struct pages_source *source, struct fm_error *err);
+
+/* A descriptor that keeps sweeps away until it is closed, to *fd_r; -1 where nothing can be written. FM_BUSY as a reader. */
+int pages_store_hold(struct pages_store *s, int *fd_r, struct fm_error *err);
+/* Each pack once, until `each` says other than 0: that is returned. FM_CORRUPT: one is missing or damaged, or a page is nowhere. */
+int pages_map_sources(struct pages_store *s, const struct pages_map *m, pages_source_fn each, void *arg,
+		      struct fm_error *err);
+
 /* ---- sweeping ----
  *
  * What no map needs may go while no writer is under way: one may have found a page that only its map, not written yet,

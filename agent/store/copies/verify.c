@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* verify.c - see verify.h: StoreDir, and the whole verdict. */
+#include "config.h"
+
+#include <inttypes.h>
+#include <string.h>
+#include <time.h>
+
+#include "agent/store/copies/fetch.h"
+#include "agent/store/copies/verify_private.h"
+#include "agent/store/folder.h"
+#include "agent/store/manifest.h"
+#include "agent/store/stream.h"
+#include "common/cleanup.h"
+#include "common/io.h"
+
+static int64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* ---- a verdict --------------------------------------------------------------------------- */
+
+struct verdict verdict_begin(const char *name, const char *where)
+{
+	struct verdict v = { .o = json_object_new_object(), .damaged = json_object_new_array(), .begun_ms = now_ms() };
+
+	fm_json_set_string(v.o, "name", name);
+	fm_json_set_string(v.o, "where", where);
+	return v;
+}
+
+void verdict_read(struct verdict *v, uint64_t bytes)
+{
+	v->files++;
+	v->bytes += bytes;
+}
+
+struct json_object *verdict_damaged(struct verdict *v, const char *file, const struct fm_error *why)
+{
+	struct json_object *o = json_object_new_object();
+
+	v->bad = true;
+	fm_json_set_string(o, "file", file);
+	fm_json_set_string(o, "error", why->text);
+	json_object_array_add(v->damaged, o);
+	return o;
+}
+
+void verdict_end(struct verdict *v, const char *state, const struct fm_error *why, struct json_object *list)
+{
+	if (!state)
+		state = v->bad ? "damaged" : "whole";
+	fm_json_set_string(v->o, "state", state);
+	fm_json_set_bool(v->o, "ok", !strcmp(state, "whole"));
+	fm_json_set_int(v->o, "files", v->files);
+	fm_json_set_int(v->o, "bytes", (int64_t)v->bytes);
+	fm_json_set_double(v->o, "seconds", (double)(now_ms() - v->begun_ms) / 1e3);
+	if (why)
+		fm_json_set_string(v->o, "error", why->text);
+	json_object_object_add(v->o, "damaged", v->damaged);
+	json_object_array_add(list, v->o);
+}
+
+/* ---- StoreDir -------------------------------------------------------------------------------- */
+
+static int check_file(const char *path, const struct store_file *file, struct fm_error *err)
+{
+	struct level_object is;
+
+	if (level_object_of_file(path, &is, err) < 0)
+		return err->code == FM_NOT_FOUND ? fm_fail(err, FM_CORRUPT, "%s is missing", path) : -1;
+	if (is.bytes != file->bytes)
+		return fm_fail(err, FM_CORRUPT, "%s has %" PRIu64 " bytes, its manifest says %" PRIu64, path, is.bytes, file->bytes);
+	if (strcmp(is.sha256, file->sha256))
+		return fm_fail(err, FM_CORRUPT, "%s is damaged: its SHA-256 is %.12s…, its manifest says %.12s…", path, is.sha256,
+			       file->sha256);
+	return 0;
+}
+
+static void say_repaired(struct verify *v, struct json_object *entry, const struct fetched *f, const struct fm_error *why)
+{
+	fm_json_set_string(entry, why ? "repair_error" : "repaired", why ? why->text : fetched_from(v->site, f));
+}
+
+/* 0: good, perhaps again; -1. */
+static int verify_file(struct verify *v, struct verdict *verdict, const struct store_file *file, struct fm_error *err)
+{
+	FM_AUTO_FREE char *path = folder_path(v->site->store, &v->id, file->name, err);
+	FM_AUTO_FREE char *object = path ? site_object(v->id.job, v->id.n, file->name, err) : NULL;
+	struct level_object expected = { .bytes = file->bytes };
+	struct json_object *entry;
+	struct fetched f = { 0 };
+	struct fm_error why;
+	int rc;
+
+	if (!object)
+		return -1;
+	memcpy(expected.sha256, file->sha256, sizeof(expected.sha256));
+	verdict_read(verdict, file->bytes);
+	if (check_file(path, file, err) == 0)
+		return 0;
+	entry = verdict_damaged(verdict, object, err);
+	if (!v->repair || err->code != FM_CORRUPT)
+		return -1;
+	rc = fetch_file(v->site, v->id.job, object, &expected, &f, &why);
+	say_repaired(v, entry, &f, rc < 0 ? &why : NULL);
+	return rc;
+}
+
+static int add_packs(struct verify *v, struct json_object *member, struct fm_error *err)
+{
+	FM_AUTO_FREE char *path = NULL;
+	struct contents_pack pack = { 0 };
+	struct store_file map, held;
+	struct pages_map *m;
+	int rc = 0;
+
+	manifest_member_files(member, &map, &held);
+	path = folder_path(v->site->store, &v->id, map.name, err);
+	m = path ? pages_map_open(path, v->id.job, v->access.key, map.sha256, err) : NULL;
+	if (!m)
+		return -1;
+	for (size_t i = 0; rc == 0 && pages_map_pack(m, i, pack.id); i++)
+		rc = contents_add(&v->packs, &pack, err);
+	pages_map_close(m);
+	return rc;
+}
+
+/* Each pack once. contents_pack.present: 1: it is good, perhaps again. */
+static void verify_pack(struct verify *v, struct verdict *verdict, struct contents_pack *pack)
+{
+	FM_AUTO_FREE char *object = fm_format("%" PRIu32 "/pages/%s.pack", v->id.job, pack->id);
+	struct pages_verdict read = { 0 };
+	struct json_object *entry;
+	struct fetched f = { 0 };
+	struct fm_error err, why;
+	int rc = pages_pack_verify(v->pages, pack->id, &read, &err);
+
+	verdict_read(verdict, read.bytes);
+	pack->present = rc == 0;
+	if (rc == 0)
+		return;
+	entry = verdict_damaged(verdict, object ? object : pack->id, &err);
+	if (!v->repair || err.code != FM_CORRUPT)
+		return;
+	rc = fetch_pack(v->site, &v->access, pack->id, &f, &why);
+	say_repaired(v, entry, &f, rc < 0 ? &why : NULL);
+	pack->present = rc == 0;
+}
+
+static int nothing(void *arg, const struct pages_source *source, struct fm_error *err)
+{
+	(void)arg, (void)source, (void)err;
+	return 0;
+}
+
+/* All its packs are good: is the whole of it a domain? What it opens is what a restore opens. */
+static int verify_whole(struct verify *v, const struct store_file *map, struct fm_error *err)
+{
+	FM_AUTO_FREE char *path = folder_path(v->site->store, &v->id, map->name, err);
+	struct stream_reader *reader = NULL;
+	struct pages_map *m = path ? pages_map_open(path, v->id.job, v->access.key, map->sha256, err) : NULL;
+	char id[65];
+	int rc = m ? 0 : -1;
+
+	for (size_t i = 0; rc == 0 && pages_map_pack(m, i, id); i++) {
+		const struct contents_pack *pack = contents_find(&v->packs, id);
+
+		if (!pack || !pack->present)
+			rc = fm_fail(err, FM_CORRUPT, "%s/%s.pack is damaged", v->access.pages, id);
+	}
+	if (rc == 0)
+		rc = pages_map_sources(v->pages, m, nothing, NULL, err);
+	pages_map_close(m);
+	if (rc == 0)
+		reader = stream_reader_open(&(struct stream_place){ path, v->access.pages, v->id.job, v->access.key }, map, err);
+	if (rc == 0 && !reader)
+		rc = -1;
+	stream_reader_close(reader);
+	return rc;
+}
+
+static int verify_held(struct verify *v, const struct store_file *held, struct fm_error *err)
+{
+	FM_AUTO_FREE char *dir = store_snapshot_dir(v->site->store, &v->id);
+	FM_AUTO_FREE void *data = NULL;
+	size_t size;
+
+	if (!*held->name)
+		return 0;
+	return dir ? store_sealed_read(&v->access, dir, held, STORE_SMALL_MAX, &data, &size, err) :
+		     fm_fail(err, FM_FAILED, "out of memory");
+}
+
+static struct json_object *member_verdict(struct verify *v, struct json_object *member, const struct fm_error *files)
+{
+	struct json_object *o = json_object_new_object();
+	struct fm_error err = *files;
+	struct store_file map, held;
+	int rc = files->code == FM_OK ? 0 : -1;
+
+	manifest_member_files(member, &map, &held);
+	if (rc == 0)
+		rc = verify_whole(v, &map, &err);
+	if (rc == 0)
+		rc = verify_held(v, &held, &err);
+	v->store_good = v->store_good && rc == 0;
+	fm_json_set_int(o, "rank", fm_json_int_or(member, "rank", -1));
+	fm_json_set_string(o, "node", fm_json_string_or(member, "node", ""));
+	fm_json_set_bool(o, "ok", rc == 0);
+	if (rc < 0)
+		fm_json_set_string(o, "error", err.text);
+	return o;
+}
+
+/* Files of all members, then all their packs, then what is made of them. */
+static void verify_store(struct verify *v, struct json_object *verdicts)
+{
+	struct json_object *members = manifest_get(v->manifest, "members");
+	size_t count = json_object_array_length(members);
+	FM_AUTO_FREE struct fm_error *files = calloc(count + 1, sizeof(*files));
+	FM_AUTO_FREE char *where = fm_format("StoreDir %s", v->site->store);
+	struct verdict verdict = verdict_begin(LEVEL_SPEC_STORE, where);
+
+	for (size_t i = 0; files && i < count; i++) {
+		struct json_object *member = json_object_array_get_idx(members, i);
+		struct store_file map, held;
+
+		manifest_member_files(member, &map, &held);
+		if (verify_file(v, &verdict, &map, &files[i]) == 0 &&
+		    (!*held.name || verify_file(v, &verdict, &held, &files[i]) == 0) && add_packs(v, member, &files[i]) == 0)
+			files[i].code = FM_OK;
+	}
+	contents_sort(&v->packs);
+	for (size_t i = 0; i < v->packs.count; i++)
+		verify_pack(v, &verdict, &v->packs.pack[i]);
+	v->store_good = files != NULL;
+	for (size_t i = 0; files && i < count; i++)
+		json_object_array_add(verdicts, member_verdict(v, json_object_array_get_idx(members, i), &files[i]));
+	verdict.bad = !v->store_good; /* what was made good is */
+	v->good = v->store_good;
+	verdict_end(&verdict, NULL, NULL, v->levels);
+}
+
+/* ---- all of it ----------------------------------------------------------------------------------- */
+
+/* Not in StoreDir: is there a level that has it? */
+static int only_elsewhere(struct verify *v, struct fm_error *err)
+{
+	struct json_object *manifest;
+	struct fm_error ignored;
+	size_t level;
+
+	if (!v->id.n || !v->site->count || !(manifest = fetch_manifest(v->site, &v->id, &level, &ignored)))
+		return -1;
+	json_object_put(manifest);
+	if (err->code == FM_NOT_FOUND)
+		fm_fail(err, FM_CORRUPT, "StoreDir does not have %" PRIu32 ".%" PRIu32, v->id.job, v->id.n);
+	return fm_context(err, "level %s has it, and `fermata verify --repair` brings it back", site_name(v->site, level));
+}
+
+/* Where StoreDir does not have it, a level may: then it is brought back, if that is wanted. */
+static int find(struct verify *v, struct fm_error *err)
+{
+	struct fetched f = { 0 };
+
+	if (v->repair)
+		v->manifest = fetch_find(v->site, &v->id, &f, err);
+	else
+		v->manifest = store_manifest(v->site->store, &v->id, err);
+	if (!v->manifest)
+		return v->repair ? -1 : only_elsewhere(v, err);
+	if (v->repair && fetch_key(v->site, v->id.job, &f, err) < 0)
+		return -1;
+	if (store_access_job(&v->access, v->site->store, v->id.job, v->site->key_file, false, err) < 0)
+		return -1;
+	v->pages = pages_store_open(v->access.pages, v->id.job, v->access.key, err);
+	return v->pages ? 0 : -1;
+}
+
+static struct json_object *run(struct verify *v)
+{
+	struct json_object *result = json_object_new_object(), *verdicts = json_object_new_array();
+	int64_t begun = now_ms();
+	char name[24];
+
+	v->levels = json_object_new_array();
+	verify_store(v, verdicts);
+	for (size_t i = 0; i < v->site->count; i++)
+		verify_level(v, i);
+	fm_snapshot_id_format(&v->id, name);
+	fm_json_set_string(result, "snapshot", name);
+	fm_json_set_bool(result, "ok", v->good);
+	json_object_object_add(result, "members", verdicts);
+	json_object_object_add(result, "levels", v->levels);
+	fm_json_set_double(result, "seconds", (double)(now_ms() - begun) / 1e3);
+	return result;
+}
+
+int verify_snapshot(struct site *site, struct fm_snapshot_id *id, bool repair, struct json_object **result_r,
+		    struct fm_error *err)
+{
+	struct verify v = { .site = site, .id = *id, .repair = repair };
+	int rc = find(&v, err);
+
+	if (rc == 0)
+		*result_r = run(&v);
+	*id = v.id;
+	pages_store_close(v.pages);
+	store_access_close(&v.access);
+	contents_dispose(&v.packs);
+	json_object_put(v.manifest);
+	return rc;
+}
