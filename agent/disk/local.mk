@@ -15,9 +15,11 @@ libdisk_la_LIBADD = libhypervisor.la libfermata.la $(DEVMAPPER_LIBS)
 libdisk_la_LDFLAGS = $(AM_LDFLAGS)
 
 if HAVE_CMOCKA
-disk_tests = tests/unit/disk_test
+disk_tests = tests/unit/disk_test tests/unit/disk_map_test
 check_PROGRAMS += $(disk_tests)
 TESTS += $(disk_tests)
 tests_unit_disk_test_CFLAGS = $(AM_CFLAGS) $(JSON_CFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_disk_test_LDADD = libdisk.la libhypervisor.la libfermata.la $(JSON_LIBS) $(CMOCKA_LIBS)
+tests_unit_disk_map_test_CFLAGS = $(AM_CFLAGS) $(JSON_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_disk_map_test_LDADD = libfm_key_fixture.la
 endif
