@@ -16,6 +16,7 @@
 
 struct restore {
 	struct worker *worker;
+	struct domain_spec spec;
 	struct store_access access;
 	struct stream_reader *reader;
 };
@@ -72,7 +73,7 @@ static int build(struct restore *r, struct domain_info *info_r, struct fm_error 
 
 	if (!feed)
 		return -1;
-	result = w->ops->restore(w->hv, &w->request->domain, feed_fd(feed), info_r, err);
+	result = w->ops->restore(w->hv, &r->spec, feed_fd(feed), info_r, err);
 	/* Refused before the stream mattered: no need to read all of it. */
 	if (result < 0 && (err->code == FM_INCOMPATIBLE || err->code == FM_BUSY)) {
 		feed_destroy(feed);
@@ -90,12 +91,15 @@ static int build(struct restore *r, struct domain_info *info_r, struct fm_error 
 
 int operation_restore(struct worker *w, struct fm_error *err)
 {
-	struct restore r = { .worker = w };
+	struct restore r = { .worker = w, .spec = w->request->domain };
 	struct domain_info info;
 	int result = open_stream(&r, err);
 
+	/* The disks are whole before there is a domain. */
 	if (result == 0)
-		result = build(&r, &info, err);
+		result = worker_disks_restore(w->disks, &r.access, &r.spec, err);
+	if (result == 0 && (result = build(&r, &info, err)) < 0 && worker_disks_count(w->disks) > 0)
+		worker_disks_remove(w->disks);
 	stream_reader_close(r.reader);
 	store_access_close(&r.access);
 	if (result < 0)
