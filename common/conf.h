@@ -24,6 +24,7 @@ struct fm_conf {
 	char *socket;
 	char *run_dir;
 	char *store_dir, *key_file;
+	char *disks;            /* "reflink:/dir", "thin:POOL", "sim:/dir", "" */
 	char *admin_users;
 	char *hypervisor;
 	char *gate;
