@@ -21,6 +21,7 @@ struct cli {
 	const char *config; /* NULL: the default file */
 	const char *nodes;  /* hostlist whose agents are asked before Agents=, may be NULL */
 	const char *comment;
+	const char *disk; /* NULL: not given */
 	bool json;
 	bool no_wait;
 	int64_t timeout_ms; /* 0: wait as long as it takes */
