@@ -29,7 +29,7 @@ const char *cutter_tag(const struct cutter *c)
 
 int64_t cutter_copy_ms(const struct job *job)
 {
-	return job->agent->conf.round_timeout_ms + (int64_t)job->spec.memory_mib * 50;
+	return job->agent->conf.round_timeout_ms + ((int64_t)job->spec.memory_mib + (int64_t)job->disk_mib) * 50;
 }
 
 int64_t cutter_stop_ms(int64_t raw_bytes)
@@ -67,6 +67,8 @@ static struct json_object *manifest_entry(const struct cutter *c)
 	fm_json_set_string(o, "type", c->job->type);
 	fm_json_set_bool(o, "live", c->live);
 	json_object_object_add(o, "map", json_object_get(c->map));
+	if (c->disks)
+		json_object_object_add(o, "disks", json_object_get(c->disks));
 	if (*c->held.name) {
 		held = cutter_file_json(&c->held);
 		fm_json_set_int(held, "frames", (int64_t)(c->stats.held_out_frames + c->stats.held_in_frames));
@@ -243,6 +245,7 @@ static void cutter_free(struct cutter *c)
 	free(c->frames);
 	json_object_put(c->rest);
 	json_object_put(c->map);
+	json_object_put(c->disks);
 	json_object_put(c->progress);
 	free(c);
 }

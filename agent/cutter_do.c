@@ -2,6 +2,7 @@
 /* cutter_do.c - a member's actions in a snapshot: its worker, its gate, its files. */
 #include "config.h"
 
+#include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,6 +45,9 @@ static void take_saved(struct cutter *c, struct json_object *o)
 	json_object_put(c->map);
 	c->map = json_object_get(o);
 	json_object_object_del(c->map, "event");
+	json_object_put(c->disks);
+	c->disks = json_object_get(json_object_object_get(o, "disks"));
+	json_object_object_del(c->map, "disks");
 	fm_json_set_string(c->map, "name", c->map_name);
 }
 
@@ -51,7 +55,7 @@ static void take_saved(struct cutter *c, struct json_object *o)
 static void take_rest(struct cutter *c, struct json_object *o)
 {
 	static const char *const keys[] = { "frozen", "quiet", "freeze_ms", "quiet_ms", "suspend_ms", "copy_ms",
-					    "blackout_ms" };
+					    "disk_ms", "blackout_ms" };
 
 	if (!c->rest)
 		c->rest = json_object_new_object();
@@ -372,6 +376,18 @@ static int store_frames(struct cutter *c, struct fm_error *err)
 	return c->task ? 0 : -1;
 }
 
+/* The worker removes them itself when it fails: this is for one that was over when the group's commit failed. */
+static void remove_disk_maps(struct cutter *c)
+{
+	FM_AUTO_FREE char *pattern = fm_format("%s/member-%u.disk-*.map", c->dir, c->job->rank);
+	glob_t found = { 0 };
+
+	if (pattern && glob(pattern, GLOB_NOSORT, NULL, &found) == 0)
+		for (size_t i = 0; i < found.gl_pathc; i++)
+			unlink(found.gl_pathv[i]);
+	globfree(&found);
+}
+
 /* This member's files; the lead removes the folder. */
 static int remove_files(void *arg, struct json_object *result, struct task_blob *blob, struct fm_error *err)
 {
@@ -384,6 +400,7 @@ static int remove_files(void *arg, struct json_object *result, struct task_blob 
 		unlink(map);
 	if (held)
 		unlink(held);
+	remove_disk_maps(c);
 	return 0;
 }
 

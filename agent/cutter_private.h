@@ -31,6 +31,7 @@ struct cutter {
 	double stopped_ms;
 	struct json_object *rest; /* how the guest came to rest: keys of the manifest */
 	struct json_object *map; /* the member's map, as the manifest has it */
+	struct json_object *disks; /* as the manifest has them; NULL: none */
 	struct json_object *progress; /* what is kept so far: the API's "saving" */
 	struct store_file held;
 	struct gate_stats stats;

@@ -61,6 +61,7 @@ static int take_preparation(struct guest *g, struct json_object *result, const s
 	job->spec.memory_mib = (unsigned)fm_json_int_or(result, "memory_mib", 0);
 	job->spec.vcpus = (unsigned)fm_json_int_or(result, "vcpus", 1);
 	snprintf(job->type, sizeof(job->type), "%s", fm_json_string_or(result, "type", "pvh"));
+	job->disk_mib = (unsigned)fm_json_int_or(result, "disk_mib", 0);
 	free(job->home);
 	job->home = strdup(fm_json_string_or(result, "home", "/"));
 	g->request = json_object_get(json_object_object_get(result, "request"));

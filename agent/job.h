@@ -55,6 +55,7 @@ struct job {
 	char vif[16];
 	char type[8]; /* "pvh", "pv" */
 	char *home;   /* the user's; NULL until known */
+	unsigned disk_mib; /* of its writable disks: what a snapshot copies besides memory */
 
 	/* The lead's plan. */
 	bool planned;

@@ -33,6 +33,7 @@ static struct json_object *record_of(const struct job *job)
 	fm_json_set_string(o, "vif", job->vif);
 	fm_json_set_string(o, "type", job->type);
 	fm_json_set_string(o, "home", job->home);
+	fm_json_set_int(o, "disk_mib", job->disk_mib);
 	fm_json_set_bool(o, "planned", job->planned);
 	if (job->identity)
 		json_object_object_add(o, "identity", json_object_get(job->identity));
@@ -96,6 +97,7 @@ static int fill(struct job *job, struct json_object *o, struct fm_error *err)
 	snprintf(job->vif, sizeof(job->vif), "%s", fm_json_string_or(o, "vif", ""));
 	snprintf(job->type, sizeof(job->type), "%s", fm_json_string_or(o, "type", "pvh"));
 	job->home = strdup(fm_json_string_or(o, "home", "/"));
+	job->disk_mib = (unsigned)fm_json_int_or(o, "disk_mib", 0);
 	job->planned = fm_json_bool_or(o, "planned", false);
 	job->identity = identity ? json_object_get(identity) : NULL;
 	snprintf(job->restored_level, sizeof(job->restored_level), "%s", fm_json_string_or(o, "restored_level", ""));

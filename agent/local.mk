@@ -9,6 +9,7 @@ libagent_la_SOURCES = \
 	agent/copier.c agent/copier.h \
 	agent/cut_inject.c agent/cut_inject.h agent/hypervisor/sim_inject.c agent/hypervisor/sim.h \
 	agent/cutter.c agent/cutter.h agent/cutter_do.c agent/cutter_private.h \
+	agent/disk/check.c agent/disk/disk.h \
 	agent/domains.c agent/domains.h \
 	agent/drain.c agent/drain.h \
 	agent/fence.c agent/fence.h \
@@ -51,6 +52,7 @@ cluster_tests = \
 	tests/cluster/across_test.py \
 	tests/cluster/compact_test.py \
 	tests/cluster/daemon_test.py \
+	tests/cluster/disk_test.py \
 	tests/cluster/drain_test.py \
 	tests/cluster/fault_test.py \
 	tests/cluster/group_test.py \

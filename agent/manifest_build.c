@@ -24,6 +24,18 @@ static struct json_object *job_part(const struct job *job)
 	return o;
 }
 
+/* What its memory and its disks have taken in the store. */
+static uint64_t bytes_of(struct json_object *member)
+{
+	struct json_object *disks = json_object_object_get(member, "disks");
+	size_t count = json_object_is_type(disks, json_type_array) ? json_object_array_length(disks) : 0;
+	int64_t bytes = fm_json_int_or(json_object_object_get(member, "map"), "stored_bytes", 0);
+
+	for (size_t i = 0; i < count; i++)
+		bytes += fm_json_int_or(json_object_array_get_idx(disks, i), "stored_bytes", 0);
+	return (uint64_t)bytes;
+}
+
 /* In rank's order, however they came up the tree. */
 static struct json_object *members_part(struct manifest_facts *f, struct fm_error *err)
 {
@@ -47,7 +59,7 @@ static struct json_object *members_part(struct manifest_facts *f, struct fm_erro
 			goto bad;
 		}
 		json_object_array_put_idx(o, (size_t)rank, json_object_get(member));
-		f->bytes += (uint64_t)fm_json_int_or(json_object_object_get(member, "map"), "stored_bytes", 0);
+		f->bytes += bytes_of(member);
 	}
 	if (n == count)
 		return o;
@@ -174,6 +186,14 @@ static struct json_object *notes(const struct manifest_facts *f, struct json_obj
 	return array;
 }
 
+static bool have_disks(struct json_object *members)
+{
+	for (size_t i = 0; i < json_object_array_length(members); i++)
+		if (json_object_object_get(json_object_array_get_idx(members, i), "disks"))
+			return true;
+	return false;
+}
+
 struct json_object *manifest_build(struct manifest_facts *f, struct fm_error *err)
 {
 	struct json_object *o, *members = members_part(f, err);
@@ -184,7 +204,7 @@ struct json_object *manifest_build(struct manifest_facts *f, struct fm_error *er
 	if (!members)
 		return NULL;
 	o = json_object_new_object();
-	fm_json_set_int(o, "version", MANIFEST_VERSION);
+	fm_json_set_int(o, "version", have_disks(members) ? MANIFEST_VERSION_DISKS : MANIFEST_VERSION);
 	fm_snapshot_id_format(f->id, text);
 	fm_json_set_string(o, "snapshot", text);
 	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &tm));

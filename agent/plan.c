@@ -10,6 +10,7 @@
 
 #include "agent/copier.h"
 #include "agent/store/copies/fetch.h"
+#include "agent/disk/disk.h"
 #include "agent/store/secret.h"
 #include "common/cleanup.h"
 #include "common/hostlist.h"
@@ -270,19 +271,43 @@ static int pick_memory(const struct job *job, const struct fm_image *image, unsi
 	return 0;
 }
 
-static void add_disks(struct json_object *request, const struct fm_image *image)
+#define MIB_OF(bytes) ((int64_t)(((bytes) + ((uint64_t)1 << 20) - 1) >> 20))
+
+/* Worth an error before anything is begun: what cannot be copied at the cut, a job may not have. */
+static int check_disk(const struct fm_conf *conf, const struct fm_image_disk *disk, uint64_t *size_r, struct fm_error *err)
+{
+	if (!*conf->disks)
+		return fm_fail(err, FM_INCOMPATIBLE,
+			       "disk %s is writable, and node %s has no place for members' disks that could copy it at the instant of a "
+			       "snapshot: set Disks= in fermata.conf", disk->vdev, conf->node_name);
+	if (!disk_vdev_valid(disk->vdev))
+		return fm_fail(err, FM_USAGE, "disk \"%.32s\" is writable, and that is no name for one: say xvdb", disk->vdev);
+	return disk_size_of(disk->path, size_r, err);
+}
+
+static int add_disks(struct json_object *request, struct json_object *result, const struct fm_conf *conf,
+		     const struct fm_image *image, struct fm_error *err)
 {
 	struct json_object *disks = json_object_new_array();
+	int64_t mib = 0;
 
+	json_object_object_add(request, "disks", disks);
 	for (size_t i = 0; i < image->disk_count; i++) {
 		struct json_object *disk = json_object_new_object();
+		uint64_t size = 0;
 
+		if (!image->disks[i].readonly && check_disk(conf, &image->disks[i], &size, err) < 0) {
+			json_object_put(disk);
+			return fm_context(err, "image %s", image->name);
+		}
+		mib += MIB_OF(size);
 		fm_json_set_string(disk, "path", image->disks[i].path);
 		fm_json_set_string(disk, "vdev", image->disks[i].vdev);
 		fm_json_set_bool(disk, "readonly", image->disks[i].readonly);
 		json_object_array_add(disks, disk);
 	}
-	json_object_object_add(request, "disks", disks);
+	fm_json_set_int(result, "disk_mib", mib);
+	return 0;
 }
 
 static int create_request(const struct job *job, struct json_object *request, struct json_object *result,
@@ -304,7 +329,7 @@ static int create_request(const struct job *job, struct json_object *request, st
 		fm_json_set_string(request, "cmdline", image.cmdline);
 		fm_json_set_int(request, "memory_mib", mib);
 		fm_json_set_int(request, "vcpus", job->spec.vcpus);
-		add_disks(request, &image);
+		r = add_disks(request, result, conf, &image, err);
 		fm_json_set_string(result, "image", name);
 		fm_json_set_string(result, "type", image.type);
 		fm_json_set_int(result, "memory_mib", mib);
@@ -347,6 +372,37 @@ static int read_held(const struct job *job, const char *dir, const struct store_
 	return fetched.files ? read_held_once(job, dir, held, blob, err) : -1;
 }
 
+/* Where the content of its disks is: they are made anew. */
+static int add_saved_disks(struct json_object *request, struct json_object *result, const struct job *job,
+			   struct json_object *manifest, const char *dir, struct fm_error *err)
+{
+	const struct fm_conf *conf = &job->agent->conf;
+	struct json_object *disks = json_object_new_array();
+	struct store_disk disk;
+	int64_t mib = 0;
+
+	json_object_object_add(request, "disks", disks);
+	for (size_t i = 0; store_manifest_disk(manifest, job->rank, i, &disk); i++) {
+		FM_AUTO_FREE char *path = fm_format("%s/%s", dir, disk.map.name);
+		struct json_object *o = json_object_new_object();
+
+		json_object_array_add(disks, o);
+		fm_json_set_string(o, "vdev", disk.vdev);
+		fm_json_set_string(o, "map", path);
+		fm_json_set_string(o, "sha256", disk.map.sha256);
+		fm_json_set_int(o, "raw_bytes", (int64_t)disk.map.raw_bytes);
+		fm_json_set_int(o, "size", (int64_t)disk.size);
+		mib += MIB_OF(disk.size);
+		if (!path)
+			return fm_fail(err, FM_FAILED, "out of memory");
+	}
+	if (mib && !*conf->disks)
+		return fm_fail(err, FM_INCOMPATIBLE, "the snapshot has disks, and node %s has no place for them: set Disks= in "
+			       "fermata.conf", conf->node_name);
+	fm_json_set_int(result, "disk_mib", mib);
+	return 0;
+}
+
 static int restore_request(const struct job *job, struct json_object *request, struct json_object *result,
 			   struct task_blob *blob, struct fm_error *err)
 {
@@ -377,6 +433,8 @@ static int restore_request(const struct job *job, struct json_object *request, s
 	fm_json_set_int(request, "raw_bytes", (int64_t)map.raw_bytes);
 	if (job->agent->conf.levels)
 		json_object_object_add(request, "levels", copier_levels(&job->agent->conf));
+	if (add_saved_disks(request, result, job, manifest, dir, err) < 0)
+		return -1;
 	fm_json_set_string(result, "image", fm_json_string_or(from, "image", ""));
 	fm_json_set_string(result, "type", fm_json_string_or(member, "type", "pvh"));
 	fm_json_set_int(result, "memory_mib", fm_json_int_or(from, "memory_mib", 0));

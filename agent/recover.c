@@ -99,6 +99,25 @@ static void finish(struct recovery *r, const struct fm_error *error)
 	done(agent, error);
 }
 
+static void on_swept(struct agent *agent, struct json_object *result, const struct fm_error *error, void *arg)
+{
+	(void)agent;
+	if (error)
+		fm_err("%s", error->text);
+	else if (fm_json_int_or(result, "removed", 0))
+		fm_warning("%d disks were left by members that are gone: removed", (int)fm_json_int_or(result, "removed", 0));
+	finish(arg, NULL);
+}
+
+/* Before any member is made, whose disks come before its domain does. */
+static void sweep_disks(struct recovery *r)
+{
+	if (*r->agent->conf.disks)
+		domains_do(r->agent, "sweep_disks", NULL, on_swept, r);
+	else
+		finish(r, NULL);
+}
+
 static void on_resumed(struct agent *agent, struct json_object *result, const struct fm_error *error, void *arg)
 {
 	struct recovery *r = arg;
@@ -109,7 +128,7 @@ static void on_resumed(struct agent *agent, struct json_object *result, const st
 	else if (fm_json_bool_or(result, "was_suspended", false))
 		fm_warning("a guest had been left suspended; it runs again");
 	if (--r->resuming == 0 && r->listed)
-		finish(r, NULL);
+		sweep_disks(r);
 }
 
 static void resume(struct recovery *r, const char *name)
@@ -197,7 +216,7 @@ static void on_listed(struct agent *agent, struct json_object *result, const str
 	recover_strays(r, result);
 	r->listed = true;
 	if (!r->resuming)
-		finish(r, NULL);
+		sweep_disks(r);
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)

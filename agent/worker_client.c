@@ -287,6 +287,8 @@ struct worker *worker_start(struct agent *agent, const char *tag, struct json_ob
 		bufferevent_enable(w->io, EV_READ | EV_WRITE);
 		bufferevent_enable(w->log, EV_READ);
 		fm_json_set_string(request, "driver", agent->conf.hypervisor);
+		if (*agent->conf.disks)
+			fm_json_set_string(request, "disk_place", agent->conf.disks);
 		fm_json_set_string(request, "log_level", levels[agent->conf.log_level]);
 		send_line(w, request);
 		set_timer(w->deadline, deadline_ms);

@@ -61,6 +61,7 @@ static const struct conf_key conf_keys[] = {
 	LIST("Level", levels, ""),
 	KEY("Bandwidth", bandwidth, CONF_BYTES, 0, (int64_t)1 << 33, "0"),
 	KEY("LevelRetry", level_retry_ms, CONF_DURATION, 100, 86400000, "1m"),
+	TEXT("Disks", disks, ""),
 	TEXT("AdminUsers", admin_users, "root,slurm"),
 	TEXT("Hypervisor", hypervisor, "xen"),
 	TEXT("Gate", gate, "bpf"),
@@ -112,6 +113,24 @@ static int one_of(const char *key, const char *value, const char *const *choices
 	return fm_fail(err, FM_USAGE, "%s=%s: no such choice", key, value);
 }
 
+/* "reflink:/var/lib/fermata/disks": the kind is known; whether it works there is for the worker to see. */
+static int check_disks(const struct fm_conf *conf, struct fm_error *err)
+{
+	static const char *const kinds[] = { "reflink:/", "thin:", "sim:/" };
+
+	for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+		size_t length = strlen(kinds[i]);
+
+		if (strncmp(conf->disks, kinds[i], length) || (!conf->disks[length] && kinds[i][length - 1] == ':'))
+			continue;
+		if (i == 2 && strcmp(conf->hypervisor, "sim"))
+			return fm_fail(err, FM_USAGE, "Disks=%s: sim is for Hypervisor=sim, it cannot copy a real guest's disk",
+				       conf->disks);
+		return 0;
+	}
+	return *conf->disks ? fm_fail(err, FM_USAGE, "Disks=%s: say reflink:/FOLDER or thin:POOL", conf->disks) : 0;
+}
+
 /* What one key's range cannot say. */
 static int conf_check(struct fm_conf *conf, struct fm_error *err)
 {
@@ -129,6 +148,8 @@ static int conf_check(struct fm_conf *conf, struct fm_error *err)
 		return fm_context(err, "Agents");
 	if (one_of("Hypervisor", conf->hypervisor, hypervisors, err) ||
 	    one_of("Gate", conf->gate, gates, err) || one_of("Drain", conf->drain, drains, err))
+		return -1;
+	if (check_disks(conf, err))
 		return -1;
 	if (!conf->cut_port)
 		conf->cut_port = conf->port + 1;

@@ -28,6 +28,7 @@ struct fm_conf {
 	char **levels;          /* lines that level_spec.h understands; NULL: none, else NULL-terminated */
 	uint64_t bandwidth;     /* bytes a second to levels; 0: any */
 	int64_t level_retry_ms; /* after the first failure; then twice as long, and so on */
+	char *disks;            /* "reflink:/dir", "thin:POOL", "sim:/dir", "" */
 	char *admin_users;
 	char *hypervisor;
 	char *gate;

@@ -63,8 +63,10 @@ struct domain_param {
 	const char *value;
 };
 
-/* A domain to be made.  restore() looks at name, vifs and params only: the rest
- * is in the stream.  Pointers belong to the caller. */
+/* A domain to be made.  restore() looks at name, vifs, params and disks only: the rest
+ * is in the stream.  There the disks are the writable ones, made anew: as many, by their vdevs, as the saved domain
+ * has, or it is refused (FM_INCOMPATIBLE). A disk that a domain had in another life is never given to it. Pointers
+ * belong to the caller. */
 struct domain_spec {
 	const char *name;
 	enum domain_type type;
@@ -126,6 +128,8 @@ struct save_calls {
 	void (*released)(double stopped_ms, double blackout_ms, void *data);
 	/* The one broken promise: it could not be resumed. save() then returns -1. */
 	void (*stuck)(const char *why, void *data);
+	/* Is this writable disk of the domain's copied at its cut? Asked of each before armed(): where it is not, save() fails. */
+	bool (*has_disk)(const char *vdev, void *data);
 	void *data;
 };
 

@@ -32,8 +32,14 @@ tests_unit_netback_test_LDADD = libhypervisor.la libfermata.la $(CMOCKA_LIBS)
 endif
 
 if WITH_XEN
+if HAVE_CMOCKA
+check_PROGRAMS += tests/unit/xen_config_test
+TESTS += tests/unit/xen_config_test
+tests_unit_xen_config_test_CFLAGS = $(AM_CFLAGS) $(JSON_CFLAGS) $(CMOCKA_CFLAGS) $(XEN_CFLAGS)
+tests_unit_xen_config_test_LDADD = libhypervisor.la libfermata.la $(XEN_LIBS) $(CMOCKA_LIBS)
+endif
 libhypervisor_la_SOURCES += $(xen_sources)
 else
 libhypervisor_la_SOURCES += agent/hypervisor/xen_none.c
 endif
-EXTRA_DIST += agent/hypervisor/xen_none.c $(xen_sources)
+EXTRA_DIST += agent/hypervisor/xen_none.c $(xen_sources) tests/unit/xen_config_test.c

@@ -91,6 +91,7 @@ static int sim_create(struct hypervisor *hv, const struct domain_spec *spec, str
 	if (exists(hv, spec->name))
 		return fm_fail(err, FM_BUSY, "it exists already");
 	d.seed = (uint64_t)hypervisor_now_ns() ^ (uint64_t)getpid() << 40;
+	sim_set_disks(&d, spec);
 	r = settle(hv, &d, spec, err);
 	*info_r = d.info;
 	sim_dispose(&d);
@@ -109,6 +110,8 @@ static int sim_restore(struct hypervisor *hv, const struct domain_spec *spec, in
 		return fm_fail(err, FM_BUSY, "it exists already");
 	r = sim_stream_read(&d, fd, err);
 	d.frozen = true;
+	if (r == 0)
+		r = sim_check_disks(&d, spec, err);
 	if (r == 0)
 		r = settle(hv, &d, spec, err);
 	*info_r = d.info;
@@ -213,6 +216,16 @@ static int check_running(const struct sim_domain *d, struct fm_error *err)
 		       0 : fm_fail(err, FM_FAILED, "it is %s, not running", domain_state_name(d->info.state));
 }
 
+static int check_disks(const struct sim_domain *d, const struct save_calls *calls, struct fm_error *err)
+{
+	const char *vdev;
+
+	for (size_t i = 0; (vdev = sim_disk(d, i)); i++)
+		if (!calls->has_disk(vdev, calls->data))
+			return fm_fail(err, FM_INCOMPATIBLE, "it can write to its disk %s, which is none that Fermata copies", vdev);
+	return 0;
+}
+
 static void freeze(struct hypervisor *hv, const struct sim_domain *d, struct save_cut *about)
 {
 	int64_t begun = hypervisor_now_ns();
@@ -230,8 +243,8 @@ static int precopy(struct hypervisor *hv, struct sim_domain *d, int fd, const st
 
 	enum save_verdict verdict;
 
-	if (check_running(d, err) < 0 || sim_inject(hv, d->info.name, "save.begin", err) < 0 ||
-	    sim_stream_begin(d, fd, err) < 0)
+	if (check_running(d, err) < 0 || check_disks(d, calls, err) < 0 ||
+	    sim_inject(hv, d->info.name, "save.begin", err) < 0 || sim_stream_begin(d, fd, err) < 0)
 		return -1;
 	if (calls->hold(0, calls->data) == SAVE_ABORT)
 		return 1;

@@ -39,6 +39,7 @@ struct sim_domain {
 	bool frozen;      /* the job's processes inside: from a restore until it is thawed */
 	struct json_object *vifs;   /* as in the request */
 	struct json_object *params; /* {key: text} */
+	struct json_object *disks;  /* ["xvdb", …]: the writable ones; NULL: none */
 	bool guest; /* a process is behind it */
 	struct json_object *memory; /* the process's, at the cut and in a restore; not in the state file */
 };
@@ -52,6 +53,11 @@ int sim_new_domid(struct hypervisor *hv, uint32_t *domid_r, struct fm_error *err
 /* Go to another state, the clock kept right; stores it. */
 int sim_turn(struct hypervisor *hv, struct sim_domain *d, enum domain_state state, struct fm_error *err);
 int sim_set_devices(struct sim_domain *d, const struct domain_spec *spec, struct fm_error *err);
+/* Its writable disks by their vdevs; NULL past the last. */
+const char *sim_disk(const struct sim_domain *d, size_t i);
+void sim_set_disks(struct sim_domain *d, const struct domain_spec *spec); /* a new domain's */
+/* Of a restored one: those of the stream are those that were made for it. */
+int sim_check_disks(const struct sim_domain *d, const struct domain_spec *spec, struct fm_error *err);
 struct json_object *sim_to_json(const struct sim_domain *d);
 int sim_from_json(struct sim_domain *d, struct json_object *o, struct fm_error *err);
 
@@ -70,7 +76,7 @@ int sim_stream_read(struct sim_domain *d, int fd, struct fm_error *err);
  *
  * SLOT: create restore release thaw destroy resume list watch save.begin save.armed
  * save.freeze (failing: a guest whose runner does not answer) save.suspend
- * save.suspended save.resume save.end, in the worker; lead.STATE, member.STATE and
+ * save.suspended save.resume save.end, in the worker; those of its disks: agent/disk/sim.c; lead.STATE, member.STATE and
  * guest.STAGE, in the agent (agent/cut_inject.h, guest.h).  kill: SIGKILL to this
  * process.  hold: stand still until the entry is gone (or says something else, which then
  * counts): what a test does meanwhile is done meanwhile on a slow machine, too.  The first

@@ -26,7 +26,8 @@ void sim_dispose(struct sim_domain *d)
 	json_object_put(d->vifs);
 	json_object_put(d->params);
 	json_object_put(d->memory);
-	d->vifs = d->params = d->memory = NULL;
+	json_object_put(d->disks);
+	d->vifs = d->params = d->memory = d->disks = NULL;
 }
 
 struct json_object *sim_to_json(const struct sim_domain *d)
@@ -47,6 +48,8 @@ struct json_object *sim_to_json(const struct sim_domain *d)
 	fm_json_set_bool(o, "frozen", d->frozen);
 	json_object_object_add(o, "vifs", json_object_get(d->vifs));
 	json_object_object_add(o, "params", json_object_get(d->params));
+	if (d->disks)
+		json_object_object_add(o, "disks", json_object_get(d->disks));
 	if (d->guest)
 		fm_json_set_bool(o, "guest", true);
 	return o;
@@ -95,6 +98,9 @@ int sim_from_json(struct sim_domain *d, struct json_object *o, struct fm_error *
 	d->frozen = fm_json_bool_or(o, "frozen", false);
 	d->vifs = json_object_get(vifs);
 	d->params = json_object_get(json_object_object_get(o, "params"));
+	d->disks = json_object_get(json_object_object_get(o, "disks"));
+	if (d->disks && !json_object_is_type(d->disks, json_type_array))
+		return fm_fail(err, FM_CORRUPT, "bad disks");
 	d->guest = fm_json_bool_or(o, "guest", false);
 	name_ports(d);
 	return 0;
@@ -212,6 +218,48 @@ int sim_turn(struct hypervisor *hv, struct sim_domain *d, enum domain_state stat
 	d->info.state = state;
 	d->since_ns = now;
 	return sim_store(hv, d, err);
+}
+
+static size_t disk_count(const struct sim_domain *d)
+{
+	return d->disks ? json_object_array_length(d->disks) : 0;
+}
+
+const char *sim_disk(const struct sim_domain *d, size_t i)
+{
+	const char *vdev = i < disk_count(d) ? json_object_get_string(json_object_array_get_idx(d->disks, i)) : NULL;
+
+	return vdev;
+}
+
+void sim_set_disks(struct sim_domain *d, const struct domain_spec *spec)
+{
+	for (unsigned i = 0; i < spec->disk_count; i++) {
+		if (spec->disks[i].readonly)
+			continue;
+		if (!d->disks)
+			d->disks = json_object_new_array();
+		json_object_array_add(d->disks, json_object_new_string(spec->disks[i].vdev));
+	}
+}
+
+int sim_check_disks(const struct sim_domain *d, const struct domain_spec *spec, struct fm_error *err)
+{
+	const char *vdev;
+
+	for (size_t i = 0; (vdev = sim_disk(d, i)); i++) {
+		bool found = false;
+
+		for (unsigned k = 0; k < spec->disk_count; k++)
+			found = found || strcmp(spec->disks[k].vdev, vdev) == 0;
+		if (!found)
+			return fm_fail(err, FM_INCOMPATIBLE,
+				       "the saved domain can write to its disk %s, and the snapshot has not its content", vdev);
+	}
+	if (spec->disk_count == disk_count(d))
+		return 0;
+	return fm_fail(err, FM_INCOMPATIBLE, "the saved domain has %zu writable disks, the snapshot %u", disk_count(d),
+		       spec->disk_count);
 }
 
 int sim_set_devices(struct sim_domain *d, const struct domain_spec *spec, struct fm_error *err)

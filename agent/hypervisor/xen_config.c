@@ -93,6 +93,36 @@ int xen_config_new(struct hypervisor *hv, libxl_domain_config *config, const str
 	return set_devices(config, spec, err);
 }
 
+static const struct domain_disk *disk_of(const struct domain_spec *spec, const char *vdev)
+{
+	for (unsigned i = 0; vdev && i < spec->disk_count; i++)
+		if (strcmp(spec->disks[i].vdev, vdev) == 0)
+			return &spec->disks[i];
+	return NULL;
+}
+
+/* Its memory goes with no other content of a writable disk than that of its own instant. */
+static int adopt_disks(libxl_domain_config *config, const struct domain_spec *spec, struct fm_error *err)
+{
+	unsigned found = 0;
+
+	for (int i = 0; i < config->num_disks; i++) {
+		libxl_device_disk *disk = &config->disks[i];
+		const struct domain_disk *own = disk_of(spec, disk->vdev);
+
+		if (!disk->readwrite)
+			continue;
+		if (!own)
+			return fm_fail(err, FM_INCOMPATIBLE, "the saved domain can write to its disk %s, and the snapshot has not its content",
+				       disk->vdev ? disk->vdev : "?");
+		if (set_disk(disk, own, err) < 0)
+			return -1;
+		found++;
+	}
+	return found == spec->disk_count ? 0 : fm_fail(err, FM_INCOMPATIBLE, "the saved domain has %u writable disks, the snapshot %u",
+						       found, spec->disk_count);
+}
+
 int xen_config_adopt(libxl_domain_config *config, const struct domain_spec *spec, struct fm_error *err)
 {
 	if (spec->vif_count && spec->vif_count != (unsigned)config->num_nics)
@@ -109,7 +139,7 @@ int xen_config_adopt(libxl_domain_config *config, const struct domain_spec *spec
 		if (spec->vif_count && set_nic(nic, &spec->vifs[i], err) < 0)
 			return -1;
 	}
-	return 0;
+	return adopt_disks(config, spec, err);
 }
 
 int xen_check_memory(struct hypervisor *hv, libxl_domain_config *config, struct fm_error *err)

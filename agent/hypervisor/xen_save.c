@@ -159,19 +159,37 @@ static int on_device_model(uint32_t domid, unsigned enable, void *data)
 	return 0; /* a PVH domain has none; libxenguest wants the callback all the same */
 }
 
+/* Also one that somebody has given it since. */
+static int check_disks(const struct xen_saver *s, const libxl_domain_config *config, struct fm_error *err)
+{
+	for (int i = 0; i < config->num_disks; i++) {
+		const libxl_device_disk *disk = &config->disks[i];
+
+		if (disk->readwrite && !s->calls->has_disk(disk->vdev ? disk->vdev : "", s->calls->data))
+			return fm_fail(err, FM_INCOMPATIBLE,
+				       "it can write to its disk %s, which is none that Fermata copies: a restore would roll its memory "
+				       "back over a newer disk", disk->vdev ? disk->vdev : "?");
+	}
+	return 0;
+}
+
 static int write_header(struct xen_saver *s, int fd, struct fm_error *err)
 {
 	FM_AUTO_FREE char *json = NULL;
 	FM_AUTO_FREE void *begin = NULL;
 	libxl_domain_config config;
+	bool refused;
 	size_t size;
 	int rc;
 
 	libxl_domain_config_init(&config);
 	rc = libxl_retrieve_domain_configuration(s->hv->ctx, s->domid, &config, NULL);
 	config.c_info.domid = 0;
-	json = rc ? NULL : libxl_domain_config_to_json(s->hv->ctx, &config);
+	refused = rc == 0 && check_disks(s, &config, err) < 0;
+	json = rc || refused ? NULL : libxl_domain_config_to_json(s->hv->ctx, &config);
 	libxl_domain_config_dispose(&config);
+	if (refused)
+		return -1;
 	if (!json)
 		return xen_fail(s->hv, err, FM_FAILED, "cannot get its configuration");
 	begin = xl_file_begin(json, &size, err);

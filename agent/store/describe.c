@@ -19,8 +19,13 @@ static struct json_object *describe_member(struct json_object *member, uint64_t 
 	struct json_object *held = manifest_get(member, "held"), *kept = manifest_get(member, "map");
 	uint64_t stored = (uint64_t)fm_json_int_or(kept, "stored_bytes", 0);
 	struct store_file map, frames;
+	struct store_disk disk;
 
 	manifest_member_files(member, &map, &frames);
+	for (size_t i = 0; manifest_member_disk(member, i, &disk); i++) {
+		stored += (uint64_t)fm_json_int_or(json_object_array_get_idx(manifest_get(member, "disks"), i), "stored_bytes", 0);
+		*raw += disk.map.raw_bytes;
+	}
 	copy_key(o, member, "rank");
 	copy_key(o, member, "node");
 	copy_key(o, member, "type");
@@ -32,6 +37,8 @@ static struct json_object *describe_member(struct json_object *member, uint64_t 
 	copy_key(o, kept, "zero_pages");
 	copy_key(o, kept, "known_pages");
 	copy_key(o, kept, "stored_pages");
+	copy_key(o, member, "disks");
+	copy_key(o, member, "disk_ms");
 	copy_key(o, member, "stop_ms");
 	copy_key(o, member, "frozen");
 	copy_key(o, member, "quiet");

@@ -14,6 +14,7 @@ libfm_key_la_LDFLAGS = $(AM_LDFLAGS)
 libfm_store_la_SOURCES = \
 	agent/store/access.c agent/store/access.h \
 	agent/store/describe.c \
+	agent/store/disk_map.c agent/store/disk_map.h \
 	agent/store/file.c \
 	agent/store/folder.c agent/store/folder.h \
 	agent/store/manifest.c agent/store/manifest.h \

@@ -89,6 +89,21 @@ static const struct schema held_fields[] = {
 	END,
 };
 
+static const struct schema disk_fields[] = {
+	{ .key = "vdev", .kind = SCHEMA_STRING, .min = 1, .max = 15, .form = schema_word },
+	INT("size", 1, BYTES_MAX),
+	FORM("name", schema_component),
+	INT("bytes", 0, BYTES_MAX),
+	INT("raw_bytes", 0, BYTES_MAX),
+	FORM("sha256", schema_hex64),
+	INT("stored_bytes", 0, BYTES_MAX),
+	INT("pages", 0, BYTES_MAX),
+	INT("known_pages", 0, BYTES_MAX),
+	INT("stored_pages", 0, BYTES_MAX),
+	END,
+};
+static const struct schema disk_element = OBJECT("", disk_fields);
+
 static const struct schema member_fields[] = {
 	INT("rank", 0, MEMBERS_MAX - 1),
 	WORD("node"),
@@ -104,6 +119,8 @@ static const struct schema member_fields[] = {
 	{ .key = "quiet_ms", .kind = SCHEMA_NUMBER, .optional = true, .min = 0, .max = YEARS_100_S * 1000 },
 	{ .key = "suspend_ms", .kind = SCHEMA_NUMBER, .optional = true, .min = 0, .max = YEARS_100_S * 1000 },
 	{ .key = "copy_ms", .kind = SCHEMA_NUMBER, .optional = true, .min = 0, .max = YEARS_100_S * 1000 },
+	{ .key = "disks", .kind = SCHEMA_ARRAY, .optional = true, .min = 1, .max = STORE_DISKS_MAX, .element = &disk_element },
+	{ .key = "disk_ms", .kind = SCHEMA_NUMBER, .optional = true, .min = 0, .max = YEARS_100_S * 1000 },
 	{ .key = "blackout_ms", .kind = SCHEMA_NUMBER, .optional = true, .min = 0, .max = YEARS_100_S * 1000 },
 	{ .key = "drain", .kind = SCHEMA_STRING, .optional = true, .form = schema_word, .min = 1, .max = 16 },
 	{ .key = "marker_ms", .kind = SCHEMA_NUMBER, .optional = true, .min = 0, .max = YEARS_100_S * 1000 },
@@ -167,6 +184,38 @@ void manifest_member_files(struct json_object *member, struct store_file *map_r,
 	file_of(manifest_get(member, "held"), held_r);
 }
 
+bool manifest_member_disk(struct json_object *member, size_t i, struct store_disk *disk_r)
+{
+	struct json_object *disks = manifest_get(member, "disks"), *disk;
+
+	if (!disks || i >= json_object_array_length(disks))
+		return false;
+	disk = json_object_array_get_idx(disks, i);
+	file_of(disk, &disk_r->map);
+	snprintf(disk_r->vdev, sizeof(disk_r->vdev), "%s", fm_json_string_or(disk, "vdev", ""));
+	disk_r->size = (uint64_t)fm_json_int_or(disk, "size", 0);
+	return true;
+}
+
+bool manifest_member_file(struct json_object *member, size_t i, struct store_file *file_r, bool *pages_r)
+{
+	struct json_object *disks = manifest_get(member, "disks");
+	size_t maps = 1 + (disks ? json_object_array_length(disks) : 0);
+	struct store_disk disk;
+
+	*pages_r = i < maps;
+	if (i == 0) {
+		file_of(manifest_get(member, "map"), file_r);
+	} else if (i < maps) {
+		manifest_member_disk(member, i - 1, &disk);
+		*file_r = disk.map;
+	} else {
+		file_of(manifest_get(member, "held"), file_r);
+		return i == maps && *file_r->name;
+	}
+	return true;
+}
+
 static int check_version(struct json_object *manifest, struct fm_error *err)
 {
 	int64_t version;
@@ -175,10 +224,30 @@ static int check_version(struct json_object *manifest, struct fm_error *err)
 		err->code = FM_CORRUPT;
 		return -1;
 	}
-	if (version != MANIFEST_VERSION)
+	if (version != MANIFEST_VERSION && version != MANIFEST_VERSION_DISKS)
 		return fm_fail(err, FM_INCOMPATIBLE,
-			       "it has format version %lld, this Fermata reads version %d: use %s one",
-			       (long long)version, MANIFEST_VERSION, version > MANIFEST_VERSION ? "a newer" : "an earlier");
+			       "it has format version %lld, this Fermata reads versions %d and %d: use %s one", (long long)version,
+			       MANIFEST_VERSION, MANIFEST_VERSION_DISKS,
+			       version > MANIFEST_VERSION_DISKS ? "a newer" : "an earlier");
+	return 0;
+}
+
+static int check_disks(struct json_object *manifest, struct json_object *member, size_t rank, struct fm_error *err)
+{
+	struct store_disk disk, other;
+	char name[64];
+
+	for (size_t i = 0; manifest_member_disk(member, i, &disk); i++) {
+		if (fm_json_int_or(manifest, "version", 0) != MANIFEST_VERSION_DISKS)
+			return fm_fail(err, FM_CORRUPT, "member %zu has disks: its version is not %d", rank, MANIFEST_VERSION_DISKS);
+		snprintf(name, sizeof(name), "member-%zu.disk-%s.map", rank, disk.vdev);
+		if (strcmp(disk.map.name, name) != 0)
+			return fm_fail(err, FM_CORRUPT, "member %zu: the map of disk %s is \"%s\", not \"%s\"", rank, disk.vdev,
+				       disk.map.name, name);
+		for (size_t k = 0; k < i && manifest_member_disk(member, k, &other); k++)
+			if (strcmp(disk.vdev, other.vdev) == 0)
+				return fm_fail(err, FM_CORRUPT, "member %zu has two disks %s", rank, disk.vdev);
+	}
 	return 0;
 }
 
@@ -217,7 +286,8 @@ static int check_members(struct json_object *manifest, struct fm_error *err)
 		return fm_fail(err, FM_CORRUPT, "%zu members, %zu nodes and %zu guests do not go together",
 			       count, nodes, guests);
 	for (size_t i = 0; i < count; i++)
-		if (check_member(json_object_array_get_idx(members, i), i, err) < 0)
+		if (check_member(json_object_array_get_idx(members, i), i, err) < 0 ||
+		    check_disks(manifest, json_object_array_get_idx(members, i), i, err) < 0)
 			return -1;
 	return 0;
 }

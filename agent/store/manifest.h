@@ -14,6 +14,8 @@
 
 #define MANIFEST_NAME "manifest.json"
 #define MANIFEST_VERSION 2
+/* Of a manifest with disks: a reader that does not know of them would roll a member's memory back without its disk. */
+#define MANIFEST_VERSION_DISKS 3
 #define MANIFEST_SIZE_MAX ((size_t)64 << 20)
 
 /* Types, bounds, and what must agree: FM_CORRUPT naming the place; FM_INCOMPATIBLE: another version. */
@@ -32,5 +34,10 @@ struct json_object *manifest_get(struct json_object *o, const char *key);
 /* member's files; held_r->name is "" when it has no held frames. */
 void manifest_member_files(struct json_object *member, struct store_file *map_r,
 			   struct store_file *held_r);
+/* The i-th of the member's disks; false: no more. */
+bool manifest_member_disk(struct json_object *member, size_t i, struct store_disk *disk_r);
+/* The i-th of all its files in the snapshot's folder: its map, its disks' maps, its held frames. false: no more.
+ * pages_r: it is a map, so needs packs. */
+bool manifest_member_file(struct json_object *member, size_t i, struct store_file *file_r, bool *pages_r);
 
 #endif

@@ -38,16 +38,27 @@ static int check_file(const char *store, const struct fm_snapshot_id *id, const 
 	return 0;
 }
 
+static int check_disks(const char *store, const struct fm_snapshot_id *id, struct json_object *member, struct fm_error *err)
+{
+	struct store_disk disk;
+
+	for (size_t i = 0; manifest_member_disk(member, i, &disk); i++)
+		if (check_file(store, id, &disk.map, err) < 0)
+			return -1;
+	return 0;
+}
+
 int store_check(const char *store, const struct fm_snapshot_id *id, struct json_object *manifest, struct fm_error *err)
 {
 	struct json_object *members = manifest_get(manifest, "members");
 
 	for (size_t i = 0; i < json_object_array_length(members); i++) {
+		struct json_object *member = json_object_array_get_idx(members, i);
 		struct store_file map, held;
 
-		manifest_member_files(json_object_array_get_idx(members, i), &map, &held);
-		if (check_file(store, id, &map, err) < 0 ||
-		    (*held.name && check_file(store, id, &held, err) < 0))
+		manifest_member_files(member, &map, &held);
+		if (check_file(store, id, &map, err) < 0 || (*held.name && check_file(store, id, &held, err) < 0) ||
+		    check_disks(store, id, member, err) < 0)
 			return fm_context(err, "member %zu", i);
 	}
 	return 0;
@@ -149,6 +160,14 @@ int store_manifest_member(struct json_object *manifest, unsigned rank, struct st
 		return fm_fail(err, FM_NOT_FOUND, "the snapshot has no member %u", rank);
 	manifest_member_files(json_object_array_get_idx(members, rank), map_r, held_r);
 	return 0;
+}
+
+bool store_manifest_disk(struct json_object *manifest, unsigned rank, size_t i, struct store_disk *disk_r)
+{
+	struct json_object *members = manifest_get(manifest, "members");
+
+	return members && rank < json_object_array_length(members) &&
+	       manifest_member_disk(json_object_array_get_idx(members, rank), i, disk_r);
 }
 
 static struct json_object *describe_damaged(const struct fm_snapshot_id *id, const struct fm_error *why)

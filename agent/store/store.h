@@ -3,7 +3,7 @@
  * store.h - snapshots on disk: a shared directory.
  *
  * StoreDir/<job>/{script, pages/ (pages/pages.h)}, StoreDir/<job>/<n>/{member-<rank>.map (stream.h),
- * member-<rank>.held, manifest.json}.  A snapshot exists once its manifest
+ * member-<rank>.held, member-<rank>.disk-<vdev>.map (disk_map.h), manifest.json}.  A snapshot exists once its manifest
  * does; the manifest is written last, atomically, and holds size and SHA-256
  * of everything beside it and of itself.  All calls block; the agent makes
  * them from worker processes or for small files only (manifest, held frames).
@@ -11,6 +11,7 @@
 #ifndef FM_STORE_H
 #define FM_STORE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -25,6 +26,14 @@ struct store_file {
 	char sha256[65];     /* of the bytes on disk, hex */
 };
 
+/* A member's disk in a snapshot: its map (disk_map.h) and what it is of. */
+struct store_disk {
+	struct store_file map;
+	char vdev[16];
+	uint64_t size; /* of the disk, in bytes */
+};
+
+#define STORE_DISKS_MAX 16 /* of a member */
 #define STORE_SMALL_MAX ((uint64_t)256 << 20) /* of a member's held frames */
 
 /* Held frames and other small files; name is one plain path component. */
@@ -58,6 +67,9 @@ int store_check(const char *store, const struct fm_snapshot_id *id, struct json_
 /* The n-th member's store_file entries out of a manifest; held_r->name is "" when there are no held frames. */
 int store_manifest_member(struct json_object *manifest, unsigned rank, struct store_file *map_r,
 			  struct store_file *held_r, struct fm_error *err);
+
+/* The i-th disk of the n-th member; false: there are no more. */
+bool store_manifest_disk(struct json_object *manifest, unsigned rank, size_t i, struct store_disk *disk_r);
 
 /* A manifest as the agent's API shows it (HACKING, GET /v1/snapshots/J.n): sums, folder,
  * and without the guest's token.  NULL only without memory. Caller puts it. */

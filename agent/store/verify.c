@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "agent/store/access.h"
+#include "agent/store/disk_map.h"
 #include "agent/store/folder.h"
 #include "agent/store/manifest.h"
 #include "agent/store/stream.h"
@@ -28,6 +29,22 @@ static int verify_map(const struct store_access *a, const char *dir, const struc
 	return rc;
 }
 
+static int verify_disks(const struct store_access *a, const char *dir, struct json_object *member, struct fm_error *err)
+{
+	const struct disk_map_options o = { 0 };
+	struct store_disk disk;
+
+	for (size_t i = 0; manifest_member_disk(member, i, &disk); i++) {
+		FM_AUTO_FREE char *path = fm_format("%s/%s", dir, disk.map.name);
+
+		if (!path)
+			return fm_fail(err, FM_FAILED, "out of memory");
+		if (disk_map_read(&(struct stream_place){ path, a->pages, a->job, a->key }, &disk.map, disk.size, -1, &o, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 static int verify_member(const struct store_access *a, const char *dir, struct json_object *member, struct fm_error *err)
 {
 	struct store_file map, held;
@@ -35,7 +52,7 @@ static int verify_member(const struct store_access *a, const char *dir, struct j
 	size_t size;
 
 	manifest_member_files(member, &map, &held);
-	if (verify_map(a, dir, &map, err) < 0)
+	if (verify_map(a, dir, &map, err) < 0 || verify_disks(a, dir, member, err) < 0)
 		return -1;
 	return *held.name ? store_sealed_read(a, dir, &held, STORE_SMALL_MAX, &data, &size, err) : 0;
 }

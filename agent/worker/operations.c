@@ -22,6 +22,8 @@ static void undo_new(struct worker *w, const char *why)
 
 	if (w->ops->destroy(w->hv, w->request->domain.name, &existed, &err) < 0)
 		fm_err("domain=%s left behind (%s): %s", w->request->domain.name, why, err.text);
+	else
+		worker_disks_remove(w->disks);
 }
 
 /* One order, the one that is awaited: 0; anything else undoes the domain: 1 as told, -1. */
@@ -68,9 +70,13 @@ int operation_hold_new(struct worker *w, const char *event, const struct domain_
 
 static int create(struct worker *w, struct fm_error *err)
 {
+	struct domain_spec spec = w->request->domain;
 	struct domain_info info;
+	int rc = worker_disks_create(w->disks, &spec, err);
 
-	if (w->ops->create(w->hv, &w->request->domain, &info, err) < 0)
+	if (rc == 0 && (rc = w->ops->create(w->hv, &spec, &info, err)) < 0 && worker_disks_count(w->disks) > 0)
+		worker_disks_remove(w->disks);
+	if (rc < 0)
 		return fm_context(err, "cannot create domain %s", w->request->domain.name);
 	return operation_hold_new(w, "created", &info, NULL, err);
 }
@@ -82,6 +88,7 @@ static int destroy(struct worker *w, struct fm_error *err)
 
 	if (w->ops->destroy(w->hv, w->request->domain.name, &existed, err) < 0)
 		return fm_context(err, "cannot destroy domain %s", w->request->domain.name);
+	worker_disks_remove(w->disks);
 	fields = json_object_new_object();
 	if (fields)
 		fm_json_set_bool(fields, "existed", existed);
@@ -96,10 +103,25 @@ static int resume(struct worker *w, struct fm_error *err)
 
 	if (w->ops->resume(w->hv, w->request->domain.name, &was_suspended, err) < 0)
 		return fm_context(err, "cannot resume domain %s", w->request->domain.name);
+	worker_disks_drop_cuts(w->disks);
 	fields = json_object_new_object();
 	if (fields)
 		fm_json_set_bool(fields, "was_suspended", was_suspended);
 	control_event(w->control, "resumed", fields);
+	return 0;
+}
+
+static int sweep_disks(struct worker *w, struct fm_error *err)
+{
+	struct json_object *fields;
+	unsigned removed;
+
+	if (worker_disks_sweep(w->disks, &removed, err) < 0)
+		return fm_context(err, "cannot clear up the members' disks");
+	fields = json_object_new_object();
+	if (fields)
+		fm_json_set_int(fields, "removed", removed);
+	control_event(w->control, "swept", fields);
 	return 0;
 }
 
@@ -154,7 +176,7 @@ static int watch(struct worker *w, struct fm_error *err)
 	return 0;
 }
 
-int worker_run(struct worker *w, struct fm_error *err)
+static int run(struct worker *w, struct fm_error *err)
 {
 	switch (w->request->op) {
 	case OP_CREATE:
@@ -173,6 +195,20 @@ int worker_run(struct worker *w, struct fm_error *err)
 		return watch(w, err);
 	case OP_COPY:
 		return operation_copy(w->control, w->request, err);
+	case OP_SWEEP_DISKS:
+		return sweep_disks(w, err);
 	}
 	return fm_fail(err, FM_USAGE, "unknown operation");
+}
+
+int worker_run(struct worker *w, struct fm_error *err)
+{
+	int rc;
+
+	w->disks = worker_disks_new(w);
+	if (!w->disks)
+		return fm_fail(err, FM_FAILED, "out of memory");
+	rc = run(w, err);
+	worker_disks_free(w->disks);
+	return rc;
 }

@@ -5,6 +5,7 @@
 
 #include "agent/hypervisor/hypervisor.h"
 #include "agent/worker/control.h"
+#include "agent/worker/disks.h"
 #include "agent/worker/request.h"
 
 struct worker {
@@ -12,6 +13,7 @@ struct worker {
 	const struct request *request;
 	const struct hypervisor_ops *ops;
 	struct hypervisor *hv;
+	struct worker_disks *disks; /* the domain's */
 };
 
 /* Each returns 0 when it did what it was told (an abort too), having said so; -1

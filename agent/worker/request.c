@@ -23,6 +23,7 @@ static int parse_op(struct request *r, struct json_object *root, struct fm_error
 		[OP_LIST] = "list",
 		[OP_WATCH] = "watch",
 		[OP_COPY] = "copy",
+		[OP_SWEEP_DISKS] = "sweep_disks",
 	};
 	const char *op;
 
@@ -61,6 +62,42 @@ static int parse_disks(struct domain_spec *d, struct json_object *root, struct f
 		    fm_json_string(o, "vdev", &d->disks[i].vdev, err) < 0)
 			return fm_context(err, "disk %u", i);
 		d->disks[i].readonly = fm_json_bool_or(o, "readonly", false);
+	}
+	return 0;
+}
+
+static int parse_sha256(struct json_object *o, const char **sha256_r, struct fm_error *err)
+{
+	if (fm_json_string(o, "sha256", sha256_r, err) < 0)
+		return -1;
+	if (strlen(*sha256_r) != 64 || strspn(*sha256_r, "0123456789abcdef") != 64)
+		return fm_fail(err, FM_USAGE, "\"sha256\" is not 64 hexadecimal digits");
+	return 0;
+}
+
+/* A restore's: where their content is. */
+static int parse_saved_disks(struct request *r, struct json_object *root, struct fm_error *err)
+{
+	struct json_object *array;
+	int64_t raw_bytes, size;
+
+	if (!json_object_object_get(root, "disks"))
+		return 0;
+	if (fm_json_array(root, "disks", DOMAIN_DISKS_MAX, &array, err) < 0)
+		return -1;
+	for (; r->disk_count < json_object_array_length(array); r->disk_count++) {
+		struct json_object *o = json_object_array_get_idx(array, r->disk_count);
+		struct request_disk *d = &r->disks[r->disk_count];
+
+		if (!json_object_is_type(o, json_type_object))
+			return fm_fail(err, FM_USAGE, "\"disks\" holds something else than objects");
+		if (fm_json_string(o, "vdev", &d->vdev, err) < 0 || absolute(o, "map", &d->map, err) < 0 ||
+		    parse_sha256(o, &d->sha256, err) < 0 ||
+		    fm_json_int(o, "raw_bytes", 0, INT64_MAX, &raw_bytes, err) < 0 ||
+		    fm_json_int(o, "size", 1, INT64_MAX, &size, err) < 0)
+			return fm_context(err, "disk %u", r->disk_count);
+		d->raw_bytes = (uint64_t)raw_bytes;
+		d->size = (uint64_t)size;
 	}
 	return 0;
 }
@@ -197,13 +234,11 @@ static int parse_stream(struct request *r, struct json_object *root, struct fm_e
 			return fm_fail(err, FM_USAGE, "a bound of the save is out of range");
 		return 0;
 	}
-	if (fm_json_string(root, "sha256", &r->sha256, err) < 0 || parse_levels(r, root, err) < 0 ||
+	if (parse_sha256(root, &r->sha256, err) < 0 || parse_levels(r, root, err) < 0 ||
 	    fm_json_int(root, "raw_bytes", 0, INT64_MAX, &raw_bytes, err) < 0)
 		return -1;
-	if (strlen(r->sha256) != 64 || strspn(r->sha256, "0123456789abcdef") != 64)
-		return fm_fail(err, FM_USAGE, "\"sha256\" is not 64 hexadecimal digits");
 	r->raw_bytes = (uint64_t)raw_bytes;
-	return 0;
+	return parse_saved_disks(r, root, err);
 }
 
 int request_parse(struct request *r, struct json_object *root, struct fm_error *err)
@@ -215,7 +250,8 @@ int request_parse(struct request *r, struct json_object *root, struct fm_error *
 	if (fm_json_string_or(root, "rundir", NULL) && absolute(root, "rundir", &r->rundir, err) < 0)
 		return -1;
 	r->log_level = fm_json_string_or(root, "log_level", NULL);
-	if (r->op == OP_LIST || r->op == OP_WATCH)
+	r->disk_place = fm_json_string_or(root, "disk_place", NULL);
+	if (r->op == OP_LIST || r->op == OP_WATCH || r->op == OP_SWEEP_DISKS)
 		return 0;
 	if (r->op == OP_COPY)
 		return parse_copy(r, root, err);

@@ -9,7 +9,15 @@
 #include "agent/hypervisor/hypervisor.h"
 #include "common/json.h"
 
-enum request_op { OP_CREATE, OP_SAVE, OP_RESTORE, OP_DESTROY, OP_RESUME, OP_LIST, OP_WATCH, OP_COPY };
+enum request_op { OP_CREATE, OP_SAVE, OP_RESTORE, OP_DESTROY, OP_RESUME, OP_LIST, OP_WATCH, OP_COPY, OP_SWEEP_DISKS };
+
+/* A disk's content in a snapshot. */
+struct request_disk {
+	const char *vdev;
+	const char *map;    /* absolute path */
+	const char *sha256; /* of the map */
+	uint64_t raw_bytes, size;
+};
 
 struct request {
 	enum request_op op;
@@ -30,6 +38,9 @@ struct request {
 	int64_t hold_max_ms;   /* save: from armed to the order to cut */
 	int64_t stop_max_ms;   /* save: from cut to the order to release */
 	int64_t buffer_bytes;  /* save: memory between guest and store; 0: as the host has */
+	const char *disk_place; /* Disks= of the configuration; NULL: members have none here */
+	struct request_disk disks[DOMAIN_DISKS_MAX]; /* restore */
+	unsigned disk_count;
 	struct domain_spec domain;
 };
 

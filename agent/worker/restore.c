@@ -20,6 +20,7 @@
 
 struct restore {
 	struct worker *worker;
+	struct domain_spec spec;
 	struct store_access access;
 	struct stream_reader *reader;
 	struct fetched fetched; /* from levels */
@@ -82,7 +83,7 @@ static int build(struct restore *r, struct domain_info *info_r, struct fm_error 
 
 	if (!feed)
 		return -1;
-	result = w->ops->restore(w->hv, &w->request->domain, feed_fd(feed), info_r, err);
+	result = w->ops->restore(w->hv, &r->spec, feed_fd(feed), info_r, err);
 	/* Refused before the stream mattered: no need to read all of it. */
 	if (result < 0 && (err->code == FM_INCOMPATIBLE || err->code == FM_BUSY)) {
 		feed_destroy(feed);
@@ -107,10 +108,14 @@ static void close_stream(struct restore *r)
 
 static int attempt(struct restore *r, struct domain_info *info_r, struct fm_error *err)
 {
+	struct worker *w = r->worker;
 	int result = open_stream(r, err);
 
+	/* The disks are whole before there is a domain. */
 	if (result == 0)
-		result = build(r, info_r, err);
+		result = worker_disks_restore(w->disks, &r->access, &r->spec, err);
+	if (result == 0 && (result = build(r, info_r, err)) < 0 && worker_disks_count(w->disks) > 0)
+		worker_disks_remove(w->disks);
 	close_stream(r);
 	return result;
 }
@@ -201,7 +206,7 @@ static int attempt_all(struct restore *r, struct domain_info *info_r, struct fm_
 
 int operation_restore(struct worker *w, struct fm_error *err)
 {
-	struct restore r = { .worker = w, .from = LEVEL_SPEC_STORE };
+	struct restore r = { .worker = w, .from = LEVEL_SPEC_STORE, .spec = w->request->domain };
 	struct domain_info info;
 	struct json_object *more;
 

@@ -7,6 +7,9 @@
  *
  * The guest comes first: once it runs again nothing that happens to the file
  * touches it, and while it stands still only the order to go on is awaited.
+ *
+ * Its disks are copied (worker/disks.h) when its memory is out and it still stands; what is in the copies goes into the
+ * store after the memory has, and before "saved".
  */
 #include "config.h"
 
@@ -212,12 +215,40 @@ static void on_frozen(const struct save_cut *cut, void *data)
 	control_event(s->worker->control, "frozen", fields);
 }
 
+static bool on_has_disk(const char *vdev, void *data)
+{
+	struct save *s = data;
+
+	return worker_disks_has(s->worker->disks, vdev);
+}
+
+/* The domain stands still, and its memory is out. */
+static int freeze_disks(struct save *s, struct json_object *fields)
+{
+	int64_t begun = hypervisor_now_ns();
+	struct fm_error err;
+
+	if (worker_disks_count(s->worker->disks) == 0)
+		return 0;
+	if (worker_disks_freeze(s->worker->disks, &err) < 0) {
+		s->why = err;
+		return -1;
+	}
+	if (fields)
+		fm_json_set_double(fields, "disk_ms", (double)(hypervisor_now_ns() - begun) / 1e6);
+	return 0;
+}
+
 static enum save_verdict on_cut(const struct save_cut *cut, void *data)
 {
 	struct save *s = data;
 	struct json_object *fields = json_object_new_object();
 	enum command command;
 
+	if (freeze_disks(s, fields) < 0) {
+		json_object_put(fields);
+		return SAVE_ABORT;
+	}
 	s->phase = PHASE_WAIT;
 	if (fields) {
 		fm_json_set_int(fields, "suspend_ns", cut->suspend_ns);
@@ -270,6 +301,34 @@ static int await_others(struct save *s, struct fm_error *err)
 	return r < 0 ? -1 : 0;
 }
 
+/* Asked between the blocks of a disk: does the agent still want it? */
+static bool is_stopped(void *data)
+{
+	struct save *s = data;
+	enum command command = control_wait(s->worker->control, 0, -1);
+
+	if (command == COMMAND_NONE)
+		return false;
+	unexpected(s, command);
+	return true;
+}
+
+/* Its memory is in the store; now its disks. What fails here undoes both. */
+static int store_disks(struct save *s, struct json_object **disks_r, struct fm_error *err)
+{
+	const struct worker *w = s->worker;
+	int rc;
+
+	if (worker_disks_count(w->disks) == 0)
+		return 0;
+	rc = worker_disks_store(w->disks, &s->access, is_stopped, s, disks_r, err);
+	if (rc != 0)
+		unlink(w->request->map);
+	else
+		worker_disks_keep(w->disks);
+	return rc;
+}
+
 /* The guest runs; the rest of the stream goes to the disk. 0, 1: ended on request, -1. */
 static int make_durable(struct save *s, struct stream_saved *saved_r, struct fm_error *err)
 {
@@ -291,7 +350,8 @@ static int make_durable(struct save *s, struct stream_saved *saved_r, struct fm_
 	return stream_writer_finish(fm_steal_ptr(&s->writer), saved_r, err);
 }
 
-static void tell_saved(struct save *s, const struct stream_saved *saved)
+/* disks is taken; may be NULL. */
+static void tell_saved(struct save *s, const struct stream_saved *saved, struct json_object *disks)
 {
 	struct json_object *fields = json_object_new_object();
 
@@ -302,9 +362,12 @@ static void tell_saved(struct save *s, const struct stream_saved *saved)
 		fm_json_set_int(fields, "stored_bytes", (int64_t)saved->stored);
 		fm_json_set_int(fields, "pages", (int64_t)saved->count);
 		add_pages(fields, &saved->pages);
+		if (disks)
+			json_object_object_add(fields, "disks", json_object_get(disks));
 	}
 	if (saved->others)
 		fm_info("%llu different pages are in packs of other members", (unsigned long long)saved->others);
+	json_object_put(disks);
 	control_event(s->worker->control, "saved", fields);
 }
 
@@ -369,11 +432,14 @@ static int open_writer(struct save *s, struct fm_error *err)
 int operation_save(struct worker *w, struct fm_error *err)
 {
 	struct save s = { .worker = w, .deadline_ms = INT64_MAX / 2, .progress_ms = control_now_ms() + PROGRESS_MS };
-	const struct save_calls calls = { on_armed, on_hold, on_frozen, on_cut, on_released, on_stuck, &s };
+	const struct save_calls calls = { on_armed, on_hold, on_frozen, on_cut, on_released, on_stuck, on_has_disk, &s };
 	size_t limit = w->request->buffer_bytes ? (size_t)w->request->buffer_bytes : pump_default_limit();
 	struct stream_saved saved = { 0 };
+	struct json_object *disks = NULL;
 	int r = -1;
 
+	if (worker_disks_ready(w->disks, err) < 0)
+		return fm_context(err, "cannot save domain %s", w->request->domain.name);
 	if (open_writer(&s, err) < 0) {
 		claims_destroy(s.claims);
 		store_access_close(&s.access);
@@ -385,11 +451,14 @@ int operation_save(struct worker *w, struct fm_error *err)
 	if (r == 0)
 		r = make_durable(&s, &saved, err);
 	if (r == 0)
-		tell_saved(&s, &saved);
+		r = store_disks(&s, &disks, err);
+	if (r == 0)
+		tell_saved(&s, &saved, disks);
 	else
 		r = ended(&s, r, err);
 	if (r != 0)
 		claims_cancel(s.claims);
+	worker_disks_undo(w->disks);
 	pump_destroy(s.pump);
 	stream_writer_abort(s.writer);
 	claims_destroy(s.claims);

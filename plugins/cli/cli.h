@@ -21,6 +21,7 @@ struct cli {
 	const char *config; /* NULL: the default file */
 	const char *nodes;  /* hostlist whose agents are asked before Agents=, may be NULL */
 	const char *comment;
+	const char *disk; /* NULL: not given */
 	bool json;
 	bool quiet;
 	bool no_wait;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * export.c - fermata export JOB.N RANK FILE: a member's domain as the file that `xl restore` reads.
+ * export.c - fermata export JOB.N RANK FILE: a member's domain as the file that `xl restore` reads; with --disk=xvdb the
+ * content of that disk of its, at the same instant.
  *
  * For the day on which nothing else of Fermata works: it reads the store itself and asks no agent, so it must run as
  * root where the store is.  Every page is verified before it is written; FILE is there, whole and durable, or not.
@@ -15,6 +16,7 @@
 #include <unistd.h>
 
 #include "agent/store/access.h"
+#include "agent/store/disk_map.h"
 #include "agent/store/stream.h"
 #include "common/cleanup.h"
 #include "common/io.h"
@@ -76,6 +78,62 @@ static int write_file(const struct source *c, struct progress *progress, const c
 	return -1;
 }
 
+static int find_disk(struct json_object *manifest, unsigned rank, const char *vdev, struct store_disk *disk_r,
+		     struct fm_error *err)
+{
+	for (size_t i = 0; store_manifest_disk(manifest, rank, i, disk_r); i++)
+		if (strcmp(disk_r->vdev, vdev) == 0)
+			return 0;
+	return fm_fail(err, FM_NOT_FOUND, "member %u has no disk %s in the snapshot", rank, vdev);
+}
+
+/* Where it has zeros nothing is written: the file has holes there. */
+static int write_disk(const struct stream_place *at, const struct store_disk *disk, struct progress *progress,
+		      const char *file, struct fm_error *err)
+{
+	const struct disk_map_options o = { 0 };
+	FM_AUTO_CLOSE int fd = progress_create(progress, file, 0600);
+
+	if (fd < 0)
+		return fm_fail(err, FM_FAILED, "%s: %s", file, strerror(errno));
+	if ((ftruncate(fd, (off_t)disk->size) == 0 || fm_fail(err, FM_FAILED, "%s: %s", file, strerror(errno)) == 0) &&
+	    disk_map_read(at, &disk->map, disk->size, fd, &o, err) == 0 &&
+	    (fsync(fd) == 0 || fm_fail(err, FM_FAILED, "%s: %s", file, strerror(errno)) == 0))
+		return 0;
+	unlink(file);
+	return -1;
+}
+
+static int export_disk(const struct cli *cli, struct fm_snapshot_id *id, unsigned rank, uint64_t *bytes_r,
+		       struct fm_error *err)
+{
+	const char *store = cli->conf.store_dir;
+	FM_AUTO_JSON struct json_object *manifest = store_manifest(store, id, err);
+	FM_AUTO_FREE char *dir = store_snapshot_dir(store, id);
+	FM_AUTO_FREE char *path = NULL;
+	struct progress *progress;
+	struct store_access access;
+	struct store_disk disk;
+	int rc;
+
+	if (!strcmp(cli->operands[2], "-"))
+		return fm_fail(err, FM_USAGE, "a disk has holes: it is written to a file only");
+	if (!manifest || find_disk(manifest, rank, cli->disk, &disk, err) < 0)
+		return -1;
+	path = dir ? fm_format("%s/%s", dir, disk.map.name) : NULL;
+	if (!path)
+		return fm_fail(err, FM_FAILED, "out of memory");
+	progress = progress_begin(&(struct progress_options){ 0 }, true); /* takes the file away when interrupted */
+	rc = store_access_job(&access, store, id->job, cli->conf.key_file, false, err);
+	if (rc == 0)
+		rc = write_disk(&(struct stream_place){ path, access.pages, id->job, access.key }, &disk, progress,
+				cli->operands[2], err);
+	progress_end(progress);
+	store_access_close(&access);
+	*bytes_r = disk.size;
+	return rc;
+}
+
 static int export(const struct cli *cli, struct fm_snapshot_id *id, unsigned rank, uint64_t *bytes_r, struct fm_error *err)
 {
 	const char *store = cli->conf.store_dir, *file = cli->operands[2];
@@ -118,11 +176,13 @@ static int report(const struct cli *cli, const struct fm_snapshot_id *id, unsign
 		return 0;
 	fm_snapshot_id_format(id, name);
 	if (!cli->json) {
-		printf("member %u of %s is in %s (%s)\n", rank, name, cli->operands[2], size ? size : "?");
+		printf("%s%smember %u of %s is in %s (%s)\n", cli->disk ? cli->disk : "", cli->disk ? " of " : "", rank, name,
+		       cli->operands[2], size ? size : "?");
 		return 0;
 	}
 	fm_json_set_string(o, "snapshot", name);
 	fm_json_set_int(o, "rank", rank);
+	fm_json_set_string(o, "disk", cli->disk);
 	fm_json_set_string(o, "file", cli->operands[2]);
 	fm_json_set_int(o, "bytes", (int64_t)bytes);
 	return print_json(o, err);
@@ -141,5 +201,7 @@ int cli_export(struct cli *cli, struct fm_error *err)
 	if (access(cli->conf.store_dir, R_OK | X_OK) < 0)
 		return fm_fail(err, errno == EACCES ? FM_DENIED : FM_NOT_FOUND, "StoreDir %s: %s", cli->conf.store_dir,
 			       strerror(errno));
+	if (cli->disk)
+		return export_disk(cli, &id, rank, &bytes, err) < 0 ? -1 : report(cli, &id, rank, bytes, err);
 	return export(cli, &id, rank, &bytes, err) < 0 ? -1 : report(cli, &id, rank, bytes, err);
 }

@@ -21,7 +21,7 @@
 #include "plugins/cli/text.h"
 
 enum option_id { OPT_JSON = 256, OPT_NODES, OPT_CONFIG, OPT_COMMENT, OPT_NO_WAIT, OPT_TIMEOUT, OPT_KEEP,
-		 OPT_MAX_AGE, OPT_DRY_RUN, OPT_DAMAGED, OPT_ENDED, OPT_COMPACT, OPT_LEVELS, OPT_REPAIR, OPT_QUIET,
+		 OPT_MAX_AGE, OPT_DRY_RUN, OPT_DAMAGED, OPT_ENDED, OPT_COMPACT, OPT_LEVELS, OPT_REPAIR, OPT_QUIET, OPT_DISK,
 		 OPT_HELP, OPT_VERSION };
 
 #define BIT(id) (1u << ((id) - OPT_JSON))
@@ -44,6 +44,7 @@ static const struct cli_option {
 	{ OPT_QUIET, "quiet", NULL, "say nothing of the progress (-q)" },
 	{ OPT_LEVELS, "levels", NULL, "also ask the levels behind StoreDir for what it has lost" },
 	{ OPT_REPAIR, "repair", NULL, "put right what is damaged or missing from a place that has it" },
+	{ OPT_DISK, "disk", "NAME", "not the domain but its disk NAME (xvdb), as an image" },
 	{ OPT_NODES, "nodes", "LIST", "ask the agents of these nodes (n[1-3]) before those of Agents=" },
 	{ OPT_CONFIG, "config", "FILE", "read FILE instead of " FM_SYSCONFDIR "/fermata/fermata.conf" },
 	{ OPT_HELP, "help", NULL, "print this" },
@@ -64,7 +65,7 @@ static const struct command {
 	{ "verify", "JOB[.N]", "read a whole snapshot, on all levels, and say what is damaged", 1, 1,
 	  COMMON | BIT(OPT_TIMEOUT) | BIT(OPT_REPAIR), cli_verify },
 	{ "export", "JOB.N RANK FILE", "write a member's domain as a file for `xl restore` (root, where the store is; - is stdout)",
-	  3, 3, BIT(OPT_JSON) | BIT(OPT_CONFIG) | BIT(OPT_QUIET) | BIT(OPT_HELP), cli_export },
+	  3, 3, BIT(OPT_JSON) | BIT(OPT_CONFIG) | BIT(OPT_QUIET) | BIT(OPT_HELP) | BIT(OPT_DISK), cli_export },
 	{ "pin", "JOB.N", "keep a snapshot whatever the rules say", 1, 1, COMMON | BIT(OPT_COMMENT), cli_pin },
 	{ "unpin", "JOB.N", "let the rules have it again", 1, 1, COMMON, cli_unpin },
 	{ "prune", "[JOB]", "remove what the rules do not keep, and pages that nobody needs", 0, 1,
@@ -156,6 +157,9 @@ static int take_option(struct cli *cli, enum option_id id, struct fm_error *err)
 		break;
 	case OPT_COMMENT:
 		cli->comment = optarg;
+		break;
+	case OPT_DISK:
+		cli->disk = optarg;
 		break;
 	case OPT_NO_WAIT:
 		cli->no_wait = true;

@@ -343,7 +343,7 @@ def pruned():
 @test
 def rewritten():
     """packs that are written anew, and lose pages to others, are whole on the level all the same"""
-    with Levels(2, 1) as c:
+    with Levels(2, 1, Compact="no") as c:
         c.put(71, NODES)
         for n in (1, 2, 3):
             c.snapshot(71, 1)

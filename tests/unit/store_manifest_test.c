@@ -196,11 +196,44 @@ static void another_version_says_so(void **state)
 	struct bench *b = *state;
 	struct fm_error err;
 
-	assert_int_equal(verdict_on(b, "version", "3", &err), FM_INCOMPATIBLE);
-	assert_non_null(strstr(err.text, "version 3"));
+	assert_int_equal(verdict_on(b, "version", "4", &err), FM_INCOMPATIBLE);
+	assert_non_null(strstr(err.text, "version 4"));
 	assert_non_null(strstr(err.text, "newer"));
 	assert_int_equal(verdict_on(b, "version", "1", &err), FM_INCOMPATIBLE);
 	assert_non_null(strstr(err.text, "earlier"));
+}
+
+#define DISK(vdev, name)                                                                                                   \
+	"{\"vdev\":\"" vdev "\",\"size\":8192,\"name\":\"" name "\",\"bytes\":1,\"raw_bytes\":1,\"sha256\":"                          \
+	"\"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\",\"stored_bytes\":1,\"pages\":1,"              \
+	"\"known_pages\":0,\"stored_pages\":1}"
+
+/* A reader that knows of no disks must not take a member's memory without them. */
+static void disks_are_of_a_version_of_their_own(void **state)
+{
+	static const char *const bad[] = {
+		"[" DISK("xvdb", "member-0.disk-xvdb.map") "]", "[" DISK("xvdb", "member-1.disk-xvdc.map") "]", "[]",
+		"[" DISK("xvdb", "member-1.disk-xvdb.map") "," DISK("xvdb", "member-1.disk-xvdb.map") "]", "[{}]",
+		"[" DISK("../b", "member-1.disk-../b.map") "]",
+	};
+	static const char good[] = "[" DISK("xvdb", "member-1.disk-xvdb.map") "]";
+	struct bench *b = *state;
+	struct store_disk disk;
+	struct fm_error err;
+
+	assert_int_equal(verdict_on(b, "members.1.disks", good, &err), FM_CORRUPT);
+	json_object_object_add(b->manifest, "version", json_object_new_int(MANIFEST_VERSION_DISKS));
+	assert_int_equal(verdict_on(b, "members.1.disks", good, &err), FM_OK);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
+		assert_int_equal(verdict_on(b, "members.1.disks", bad[i], &err), FM_CORRUPT);
+	json_object_object_add(json_object_array_get_idx(manifest_get(b->manifest, "members"), 1), "disks", json_tokener_parse(good));
+	assert_false(store_manifest_disk(b->manifest, 0, 0, &disk));
+	assert_true(store_manifest_disk(b->manifest, 1, 0, &disk));
+	assert_string_equal(disk.vdev, "xvdb");
+	assert_int_equal(disk.size, 8192);
+	assert_false(store_manifest_disk(b->manifest, 1, 1, &disk));
+	assert_int_equal(store_check(b->store, &b->id, b->manifest, &err), -1); /* the map is not there */
+	assert_int_equal(err.code, FM_CORRUPT);
 }
 
 /* Every byte of the text: what still reads must mean exactly the same. */
@@ -283,6 +316,7 @@ int main(void)
 		T(names_that_lead_elsewhere_are_refused),
 		T(counts_must_agree),
 		T(another_version_says_so),
+		T(disks_are_of_a_version_of_their_own),
 		T(every_damaged_byte_is_found),
 		T(a_valid_one_reads_back_the_same),
 		T(the_description_keeps_the_token),

@@ -144,14 +144,13 @@ static int put_member_file(struct copy *c, const struct store_file *file, struct
 static int put_members(struct copy *c, struct fm_error *err)
 {
 	struct json_object *members = manifest_get(c->manifest, "members");
+	struct store_file file;
+	bool pages;
 
-	for (size_t i = 0; i < json_object_array_length(members); i++) {
-		struct store_file map, held;
-
-		manifest_member_files(json_object_array_get_idx(members, i), &map, &held);
-		if (put_member_file(c, &map, err) < 0 || (*held.name && put_member_file(c, &held, err) < 0))
-			return -1;
-	}
+	for (size_t i = 0; i < json_object_array_length(members); i++)
+		for (size_t k = 0; manifest_member_file(json_object_array_get_idx(members, i), k, &file, &pages); k++)
+			if (put_member_file(c, &file, err) < 0)
+				return -1;
 	return 0;
 }
 

@@ -171,21 +171,26 @@ static int add_member_file(struct copy *c, const struct store_file *file, struct
 	return 0;
 }
 
-static int add_member(struct copy *c, struct json_object *member, struct fm_error *err)
+/* What of packs its map needs. */
+static int add_sources(struct copy *c, const struct store_file *map, struct fm_error *err)
 {
-	FM_AUTO_FREE char *path = NULL;
-	struct store_file map, held;
-	struct pages_map *m;
-	int rc;
+	FM_AUTO_FREE char *path = folder_path(c->site->store, &c->id, map->name, err);
+	struct pages_map *m = path ? pages_map_open(path, c->id.job, c->access.key, map->sha256, err) : NULL;
+	int rc = m ? pages_map_sources(c->pages, m, add_source, &c->list, err) : -1;
 
-	manifest_member_files(member, &map, &held);
-	if (add_member_file(c, &map, err) < 0 || (*held.name && add_member_file(c, &held, err) < 0))
-		return -1;
-	path = folder_path(c->site->store, &c->id, map.name, err);
-	m = path ? pages_map_open(path, c->id.job, c->access.key, map.sha256, err) : NULL;
-	rc = m ? pages_map_sources(c->pages, m, add_source, &c->list, err) : -1;
 	pages_map_close(m);
 	return rc;
+}
+
+static int add_member(struct copy *c, struct json_object *member, struct fm_error *err)
+{
+	struct store_file file;
+	bool pages;
+
+	for (size_t i = 0; manifest_member_file(member, i, &file, &pages); i++)
+		if (add_member_file(c, &file, err) < 0 || (pages && add_sources(c, &file, err) < 0))
+			return -1;
+	return 0;
 }
 
 bool copy_has_file(const struct copy *c, const char *object, const struct store_file *file)

@@ -120,14 +120,13 @@ static int fetch_members(struct site *site, const struct fm_snapshot_id *id, str
 			 struct fm_error *err)
 {
 	struct json_object *members = manifest_get(manifest, "members");
+	struct store_file file;
+	bool pages;
 
-	for (size_t i = 0; i < json_object_array_length(members); i++) {
-		struct store_file map, held;
-
-		manifest_member_files(json_object_array_get_idx(members, i), &map, &held);
-		if (fetch_if_bad(site, id, &map, f, err) < 0 || (*held.name && fetch_if_bad(site, id, &held, f, err) < 0))
-			return -1;
-	}
+	for (size_t i = 0; i < json_object_array_length(members); i++)
+		for (size_t k = 0; manifest_member_file(json_object_array_get_idx(members, i), k, &file, &pages); k++)
+			if (fetch_if_bad(site, id, &file, f, err) < 0)
+				return -1;
 	return 0;
 }
 
@@ -209,7 +208,6 @@ struct member {
 	const struct fm_snapshot_id *id;
 	struct store_access access;
 	struct pages_store *pages;
-	struct pages_map *map;
 	struct fetched *fetched;
 };
 
@@ -266,33 +264,58 @@ static int nothing(void *arg, const struct pages_source *source, struct fm_error
 	return 0;
 }
 
-static int fetch_packs(struct member *m, struct fm_error *err)
+static int fetch_packs_of(struct member *m, const struct pages_map *map, struct fm_error *err)
 {
 	struct fm_error why;
 	char id[65];
 
-	for (size_t i = 0; pages_map_pack(m->map, i, id); i++)
+	for (size_t i = 0; pages_map_pack(map, i, id); i++)
 		if (fetch_bad_pack(m, id, err) < 0)
 			return -1;
-	if (pages_map_sources(m->pages, m->map, nothing, NULL, &why) == 0)
+	if (pages_map_sources(m->pages, map, nothing, NULL, &why) == 0)
 		return 0;
 	if (why.code != FM_CORRUPT || fetch_others(m, err) < 0) {
 		if (why.code != FM_CORRUPT)
 			*err = why;
 		return -1;
 	}
-	return pages_map_sources(m->pages, m->map, nothing, NULL, err);
+	return pages_map_sources(m->pages, map, nothing, NULL, err);
 }
 
-static int open_member(struct member *m, const struct store_file *map, struct fm_error *err)
+/* What a map of the member's, which is there, needs. */
+static int fetch_packs(struct member *m, const struct store_file *file, struct fm_error *err)
 {
-	FM_AUTO_FREE char *path = folder_path(m->site->store, m->id, map->name, err);
+	FM_AUTO_FREE char *path = folder_path(m->site->store, m->id, file->name, err);
+	struct pages_map *map = path ? pages_map_open(path, m->id->job, m->access.key, file->sha256, err) : NULL;
+	int rc = map ? fetch_packs_of(m, map, err) : -1;
 
-	if (!path || store_access_job(&m->access, m->site->store, m->id->job, m->site->key_file, false, err) < 0)
+	pages_map_close(map);
+	return rc;
+}
+
+static int open_member(struct member *m, struct fm_error *err)
+{
+	if (store_access_job(&m->access, m->site->store, m->id->job, m->site->key_file, false, err) < 0)
 		return -1;
 	m->pages = pages_store_open(m->access.pages, m->id->job, m->access.key, err);
-	m->map = m->pages ? pages_map_open(path, m->id->job, m->access.key, map->sha256, err) : NULL;
-	return m->map ? 0 : -1;
+	return m->pages ? 0 : -1;
+}
+
+/* All its files, then what its maps need. */
+static int fetch_all(struct member *m, struct json_object *member, struct fm_error *err)
+{
+	struct store_file file;
+	bool pages;
+
+	for (size_t i = 0; manifest_member_file(member, i, &file, &pages); i++)
+		if (fetch_if_bad(m->site, m->id, &file, m->fetched, err) < 0)
+			return -1;
+	if (open_member(m, err) < 0)
+		return -1;
+	for (size_t i = 0; manifest_member_file(member, i, &file, &pages); i++)
+		if (pages && fetch_packs(m, &file, err) < 0)
+			return -1;
+	return 0;
 }
 
 int fetch_member(struct site *site, const struct fm_snapshot_id *id, unsigned rank, struct fetched *f, struct fm_error *err)
@@ -308,14 +331,7 @@ int fetch_member(struct site *site, const struct fm_snapshot_id *id, unsigned ra
 		return -1;
 	rc = fetch_key(site, id->job, f, err);
 	if (rc == 0)
-		rc = fetch_if_bad(site, id, &map, f, err);
-	if (rc == 0 && *held.name)
-		rc = fetch_if_bad(site, id, &held, f, err);
-	if (rc == 0)
-		rc = open_member(&m, &map, err);
-	if (rc == 0)
-		rc = fetch_packs(&m, err);
-	pages_map_close(m.map);
+		rc = fetch_all(&m, json_object_array_get_idx(manifest_get(manifest, "members"), rank), err);
 	pages_store_close(m.pages);
 	store_access_close(&m.access);
 	return rc;

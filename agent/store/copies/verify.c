@@ -8,6 +8,7 @@
 
 #include "agent/store/copies/fetch.h"
 #include "agent/store/copies/verify_private.h"
+#include "agent/store/disk_map.h"
 #include "agent/store/folder.h"
 #include "agent/store/manifest.h"
 #include "agent/store/stream.h"
@@ -111,17 +112,13 @@ static int verify_file(struct verify *v, struct verdict *verdict, const struct s
 	return rc;
 }
 
-static int add_packs(struct verify *v, struct json_object *member, struct fm_error *err)
+static int add_packs(struct verify *v, const struct store_file *map, struct fm_error *err)
 {
-	FM_AUTO_FREE char *path = NULL;
+	FM_AUTO_FREE char *path = folder_path(v->site->store, &v->id, map->name, err);
+	struct pages_map *m = path ? pages_map_open(path, v->id.job, v->access.key, map->sha256, err) : NULL;
 	struct contents_pack pack = { 0 };
-	struct store_file map, held;
-	struct pages_map *m;
 	int rc = 0;
 
-	manifest_member_files(member, &map, &held);
-	path = folder_path(v->site->store, &v->id, map.name, err);
-	m = path ? pages_map_open(path, v->id.job, v->access.key, map.sha256, err) : NULL;
 	if (!m)
 		return -1;
 	for (size_t i = 0; rc == 0 && pages_map_pack(m, i, pack.id); i++)
@@ -158,12 +155,10 @@ static int nothing(void *arg, const struct pages_source *source, struct fm_error
 	return 0;
 }
 
-/* All its packs are good: is the whole of it a domain? What it opens is what a restore opens. */
-static int verify_whole(struct verify *v, const struct store_file *map, struct fm_error *err)
+/* The packs of a map are good, and between them they have all its pages. */
+static int verify_sources(struct verify *v, const char *path, const struct store_file *map, struct fm_error *err)
 {
-	FM_AUTO_FREE char *path = folder_path(v->site->store, &v->id, map->name, err);
-	struct stream_reader *reader = NULL;
-	struct pages_map *m = path ? pages_map_open(path, v->id.job, v->access.key, map->sha256, err) : NULL;
+	struct pages_map *m = pages_map_open(path, v->id.job, v->access.key, map->sha256, err);
 	char id[65];
 	int rc = m ? 0 : -1;
 
@@ -176,12 +171,34 @@ static int verify_whole(struct verify *v, const struct store_file *map, struct f
 	if (rc == 0)
 		rc = pages_map_sources(v->pages, m, nothing, NULL, err);
 	pages_map_close(m);
-	if (rc == 0)
-		reader = stream_reader_open(&(struct stream_place){ path, v->access.pages, v->id.job, v->access.key }, map, err);
-	if (rc == 0 && !reader)
-		rc = -1;
-	stream_reader_close(reader);
 	return rc;
+}
+
+/* Is the whole of it a domain? What it opens is what a restore opens. */
+static int verify_whole(struct verify *v, const struct store_file *map, struct fm_error *err)
+{
+	FM_AUTO_FREE char *path = folder_path(v->site->store, &v->id, map->name, err);
+	struct stream_reader *reader;
+
+	if (!path || verify_sources(v, path, map, err) < 0)
+		return -1;
+	reader = stream_reader_open(&(struct stream_place){ path, v->access.pages, v->id.job, v->access.key }, map, err);
+	stream_reader_close(reader);
+	return reader ? 0 : -1;
+}
+
+static int verify_disks(struct verify *v, struct json_object *member, struct fm_error *err)
+{
+	struct store_disk disk;
+
+	for (size_t i = 0; manifest_member_disk(member, i, &disk); i++) {
+		FM_AUTO_FREE char *path = folder_path(v->site->store, &v->id, disk.map.name, err);
+		const struct stream_place at = { path, v->access.pages, v->id.job, v->access.key };
+
+		if (!path || verify_sources(v, path, &disk.map, err) < 0 || disk_map_check(&at, &disk.map, disk.size, err) < 0)
+			return -1;
+	}
+	return 0;
 }
 
 static int verify_held(struct verify *v, const struct store_file *held, struct fm_error *err)
@@ -207,6 +224,8 @@ static struct json_object *member_verdict(struct verify *v, struct json_object *
 	if (rc == 0)
 		rc = verify_whole(v, &map, &err);
 	if (rc == 0)
+		rc = verify_disks(v, member, &err);
+	if (rc == 0)
 		rc = verify_held(v, &held, &err);
 	v->store_good = v->store_good && rc == 0;
 	fm_json_set_int(o, "rank", fm_json_int_or(member, "rank", -1));
@@ -215,6 +234,18 @@ static struct json_object *member_verdict(struct verify *v, struct json_object *
 	if (rc < 0)
 		fm_json_set_string(o, "error", err.text);
 	return o;
+}
+
+/* A member's files, and which packs they need. */
+static int verify_files(struct verify *v, struct verdict *verdict, struct json_object *member, struct fm_error *err)
+{
+	struct store_file file;
+	bool pages;
+
+	for (size_t i = 0; manifest_member_file(member, i, &file, &pages); i++)
+		if (verify_file(v, verdict, &file, err) < 0 || (pages && add_packs(v, &file, err) < 0))
+			return -1;
+	return 0;
 }
 
 /* Files of all members, then all their packs, then what is made of them. */
@@ -226,15 +257,9 @@ static void verify_store(struct verify *v, struct json_object *verdicts)
 	FM_AUTO_FREE char *where = fm_format("StoreDir %s", v->site->store);
 	struct verdict verdict = verdict_begin(LEVEL_SPEC_STORE, where);
 
-	for (size_t i = 0; files && i < count; i++) {
-		struct json_object *member = json_object_array_get_idx(members, i);
-		struct store_file map, held;
-
-		manifest_member_files(member, &map, &held);
-		if (verify_file(v, &verdict, &map, &files[i]) == 0 &&
-		    (!*held.name || verify_file(v, &verdict, &held, &files[i]) == 0) && add_packs(v, member, &files[i]) == 0)
+	for (size_t i = 0; files && i < count; i++)
+		if (verify_files(v, &verdict, json_object_array_get_idx(members, i), &files[i]) == 0)
 			files[i].code = FM_OK;
-	}
 	contents_sort(&v->packs);
 	for (size_t i = 0; i < v->packs.count; i++)
 		verify_pack(v, &verdict, &v->packs.pack[i]);

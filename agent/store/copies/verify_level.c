@@ -134,17 +134,14 @@ static int look_at_packs(struct look *l, struct fm_error *err)
 static int look_at_all(struct look *l, struct fm_error *err)
 {
 	struct json_object *members = manifest_get(l->v->manifest, "members");
+	struct store_file file;
+	bool pages;
 
 	look_at_manifest(l);
 	look_at_list(l);
-	for (size_t i = 0; i < json_object_array_length(members); i++) {
-		struct store_file map, held;
-
-		manifest_member_files(json_object_array_get_idx(members, i), &map, &held);
-		look_at_file(l, &map);
-		if (*held.name)
-			look_at_file(l, &held);
-	}
+	for (size_t i = 0; i < json_object_array_length(members); i++)
+		for (size_t k = 0; manifest_member_file(json_object_array_get_idx(members, i), k, &file, &pages); k++)
+			look_at_file(l, &file);
 	return look_at_packs(l, err);
 }
 
