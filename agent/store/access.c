@@ -39,6 +39,8 @@ static int open_key(struct store_access *a, const struct site_key *site, bool wr
 	if (a->key || !site || !writer)
 		return 0;
 	packs = has_packs(a->pages, err);
+	if (packs == 0 && a->also)
+		packs = has_packs(a->also, err);
 	if (packs > 0) /* of a job without a key, or of a writer who made one since we looked */
 		return pages_key_open(a->folder, a->job, site, &a->key, err);
 	if (packs < 0)
@@ -49,11 +51,19 @@ static int open_key(struct store_access *a, const struct site_key *site, bool wr
 int store_access_open(struct store_access *a, const char *folder, uint32_t job, const char *key_file, bool writer,
 		      struct fm_error *err)
 {
+	return store_access_local(a, folder, job, NULL, key_file, writer, err);
+}
+
+int store_access_local(struct store_access *a, const char *folder, uint32_t job, const char *local, const char *key_file,
+		       bool writer, struct fm_error *err)
+{
 	struct site_key *site = NULL;
+	bool here = local && *local;
 	int rc;
 
-	*a = (struct store_access){ .folder = strdup(folder), .pages = fm_format("%s/pages", folder), .job = job };
-	if (!a->folder || !a->pages)
+	*a = (struct store_access){ .folder = strdup(folder), .pages = fm_format("%s/pages", here ? local : folder), .job = job };
+	a->also = here ? fm_format("%s/pages", folder) : NULL;
+	if (!a->folder || !a->pages || (here && !a->also))
 		return fm_fail(err, FM_FAILED, "out of memory");
 	if (key_file && *key_file && !(site = site_key_load(key_file, err)))
 		return -1;
@@ -78,6 +88,7 @@ void store_access_close(struct store_access *a)
 	pages_key_free(a->key);
 	free(a->folder);
 	free(a->pages);
+	free(a->also);
 	*a = (struct store_access){ 0 };
 }
 

@@ -328,7 +328,7 @@ static struct stream_writer *open_writer(struct worker *w, struct store_access *
 	const struct request *q = w->request;
 	const struct stream_options options = { .parent = q->parent, .nice = PUMP_NICE };
 
-	return stream_writer_create(&(struct stream_place){ q->map, access->pages, q->job, access->key }, &options, err);
+	return stream_writer_create(&(struct stream_place){ q->map, access->pages, q->job, access->key, access->also }, &options, err);
 }
 
 int operation_save(struct worker *w, struct fm_error *err)
@@ -339,7 +339,7 @@ int operation_save(struct worker *w, struct fm_error *err)
 	struct stream_saved saved = { 0 };
 	int r = -1;
 
-	if (store_access_open(&s.access, w->request->folder, w->request->job, w->request->key_file, true, err) == 0)
+	if (store_access_local(&s.access, w->request->folder, w->request->job, w->request->local, w->request->key_file, true, err) == 0)
 		s.writer = open_writer(w, &s.access, err);
 	if (!s.writer) {
 		store_access_close(&s.access);

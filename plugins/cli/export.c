@@ -83,7 +83,7 @@ static int export(const struct cli *cli, struct fm_snapshot_id *id, unsigned ran
 	if (!map_path)
 		return fm_fail(err, FM_FAILED, "out of memory");
 	if (store_access_job(&access, store, id->job, cli->conf.key_file, false, err) == 0)
-		reader = stream_reader_open(&(struct stream_place){ map_path, access.pages, id->job, access.key }, &map, err);
+		reader = stream_reader_open(&(struct stream_place){ map_path, access.pages, id->job, access.key, NULL }, &map, err);
 	if (reader)
 		rc = strcmp(file, "-") ? write_file(reader, file, bytes_r, err) :
 					 copy(reader, STDOUT_FILENO, "standard output", bytes_r, err);

@@ -211,7 +211,7 @@ static int stream(char **argv, const struct arguments *a)
 {
 	double since = now_s(CLOCK_MONOTONIC);
 	struct fm_error err = { 0 };
-	struct stream_writer *w = stream_writer_create(&(struct stream_place){ argv[1], argv[0], JOB, NULL },
+	struct stream_writer *w = stream_writer_create(&(struct stream_place){ argv[1], argv[0], JOB, NULL, NULL },
 						       &(struct stream_options){ .parent = a->parent }, &err);
 	FM_AUTO_CLOSE int file = open(argv[2], O_RDONLY | O_CLOEXEC);
 	FM_AUTO_FREE char *piece = malloc(PIECE * 4096);
