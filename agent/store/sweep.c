@@ -159,7 +159,7 @@ static int remove_packs(struct sweep *s, struct fm_error *err)
 
 static int rewrite_pack(struct sweep *s, const struct pages_needed_pack *p, struct fm_error *err)
 {
-	const struct pages_rewrite_options o = { .codec = PAGES_ZSTD, .keep = p->keep };
+	const struct pages_rewrite_options o = { .codec = PAGES_ZSTD, .keep = s->o->whole_packs ? NULL : p->keep };
 	uint64_t before, after;
 
 	if (s->o->dry_run) {
@@ -187,13 +187,15 @@ static int rewrite_packs(struct sweep *s, struct fm_error *err)
 	unsigned share = s->o->share ? s->o->share : SWEEP_SHARE;
 	struct pages_needed_pack p;
 
-	if (s->o->compact && pages_needed_once(s->needed, err) < 0)
+	if (s->o->compact && !s->o->whole_packs && pages_needed_once(s->needed, err) < 0)
 		return -1;
 	for (size_t i = 0; !s->result->given_way && pages_needed_pack(s->needed, i, &p); i++) {
 		bool wasteful = (uint64_t)p.needed * 100 < (uint64_t)p.present * share;
 
 		if (s->o->compact)
-			wasteful = p.hot || p.needed < p.present;
+			wasteful = p.hot || (p.needed < p.present && !s->o->whole_packs);
+		else if (s->o->whole_packs)
+			wasteful = false;
 		if (p.needed > 0 && wasteful && rewrite_pack(s, &p, err) < 0)
 			return -1;
 	}
