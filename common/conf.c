@@ -20,6 +20,7 @@
 #include "common/duration.h"
 #include "common/hostlist.h"
 #include "common/io.h"
+#include "common/protect.h"
 
 #define KEY(name, field, kind_, min_, max_, default_)                                              \
 	{ .key = name, .offset = offsetof(struct fm_conf, field), .kind = kind_, .min = min_,      \
@@ -36,6 +37,10 @@ static const struct conf_key conf_keys[] = {
 	TEXT("RunDir", run_dir, "/run/fermata"),
 	TEXT("StoreDir", store_dir, FM_LOCALSTATEDIR "/lib/fermata/store"),
 	TEXT("KeyFile", key_file, ""),
+	TEXT("LocalDir", local_dir, ""),
+	TEXT("Protect", protect, "none"),
+	TEXT("Racks", racks, ""),
+	TEXT("Flush", flush, "yes"),
 	TEXT("AdminUsers", admin_users, "root,slurm"),
 	TEXT("Hypervisor", hypervisor, "xen"),
 	TEXT("Gate", gate, "bpf"),
@@ -48,6 +53,7 @@ static const struct conf_key conf_keys[] = {
 	TEXT("WorkerPath", worker_path, FM_LIBEXECDIR "/fermata-worker"),
 	KEY("Port", port, CONF_UNSIGNED, 1, 65535, "6830"),
 	KEY("CutPort", cut_port, CONF_UNSIGNED, 0, 65535, "0"),
+	KEY("LocalPort", local_port, CONF_UNSIGNED, 0, 65535, "0"),
 	KEY("TreeArity", tree_arity, CONF_UNSIGNED, 1, 4096, "32"),
 	KEY("RunnerPort", runner_port, CONF_UNSIGNED, 1, 65535, "7777"),
 	KEY("GuestRanks", guest_ranks, CONF_UNSIGNED, 2, 1 << 20, "256"),
@@ -58,6 +64,7 @@ static const struct conf_key conf_keys[] = {
 	KEY("RoundTimeout", round_timeout_ms, CONF_DURATION, 100, 86400000, "30s"),
 	KEY("CreateTimeout", create_timeout_ms, CONF_DURATION, 1000, 86400000, "120s"),
 	KEY("Keep", keep, CONF_UNSIGNED, 0, 1000000, "0"),
+	KEY("Bandwidth", bandwidth, CONF_BYTES, 0, (int64_t)1 << 33, "0"),
 	KEY("MaxAge", max_age_ms, CONF_DURATION, 0, 3162240000000, "0"),
 	KEY("LogLevel", log_level, CONF_LOG_LEVEL, 0, 0, "info"),
 	{ .key = NULL },
@@ -93,6 +100,7 @@ static int conf_check(struct fm_conf *conf, struct fm_error *err)
 	static const char *const hypervisors[] = { "xen", "sim", NULL };
 	static const char *const gates[] = { "bpf", "none", "sim", NULL };
 	static const char *const drains[] = { "markers", "bound", NULL };
+	static const char *const yes_no[] = { "yes", "no", NULL };
 	struct fm_hostlist agents;
 	char ip[16], mac[18];
 	unsigned prefix;
@@ -103,12 +111,17 @@ static int conf_check(struct fm_conf *conf, struct fm_error *err)
 	if (r)
 		return fm_context(err, "Agents");
 	if (one_of("Hypervisor", conf->hypervisor, hypervisors, err) ||
-	    one_of("Gate", conf->gate, gates, err) || one_of("Drain", conf->drain, drains, err))
+	    one_of("Gate", conf->gate, gates, err) || one_of("Drain", conf->drain, drains, err) ||
+	    one_of("Flush", conf->flush, yes_no, err) || fm_protect_check(conf, err))
 		return -1;
 	if (!conf->cut_port)
 		conf->cut_port = conf->port + 1;
 	if (conf->cut_port > 65535 || conf->cut_port == conf->port)
 		return fm_fail(err, FM_USAGE, "CutPort=%u: not a port of its own", conf->cut_port);
+	if (!conf->local_port)
+		conf->local_port = conf->port + 2;
+	if (*conf->local_dir && (conf->local_port > 65535 || conf->local_port == conf->port || conf->local_port == conf->cut_port))
+		return fm_fail(err, FM_USAGE, "LocalPort=%u: not a port of its own", conf->local_port);
 	if (conf->guest_ranks & (conf->guest_ranks - 1))
 		return fm_fail(err, FM_USAGE, "GuestRanks=%u: not a power of two", conf->guest_ranks);
 	return fm_guest_address(conf, 1, 0, ip, &prefix, mac, err);

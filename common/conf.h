@@ -24,6 +24,9 @@ struct fm_conf {
 	char *socket;
 	char *run_dir;
 	char *store_dir, *key_file;
+	char *local_dir;        /* "": packs are written to store_dir */
+	char *protect, *racks;  /* protect.h */
+	char *flush;            /* "yes", "no" */
 	char *admin_users;
 	char *hypervisor;
 	char *gate;
@@ -36,9 +39,11 @@ struct fm_conf {
 	char *worker_path;
 	unsigned port;
 	unsigned cut_port;      /* never 0 after loading */
+	unsigned local_port;    /* nor is this */
 	unsigned tree_arity;
 	unsigned runner_port;
 	unsigned keep;          /* snapshots of a job; 0: any number */
+	uint64_t bandwidth;     /* of what is copied in the background, bytes/s; 0: unlimited */
 	int64_t max_age_ms;     /* of a snapshot; 0: any */
 	unsigned guest_ranks;   /* power of two */
 	unsigned guest_memory_mib;

@@ -55,6 +55,29 @@ static int set_duration(int64_t *field, const struct conf_key *k, const char *va
 	return 0;
 }
 
+static int set_bytes(uint64_t *field, const struct conf_key *k, const char *value, struct fm_error *err)
+{
+	static const char units[] = "KMGT";
+	const char *unit;
+	char *end;
+	unsigned long long n;
+	unsigned shift = 0;
+
+	errno = 0;
+	n = strtoull(value, &end, 10);
+	unit = *end ? strchr(units, toupper((unsigned char)*end)) : NULL;
+	if (unit) {
+		shift = 10 * (unsigned)(unit - units + 1);
+		end++;
+	}
+	if (errno || !isdigit((unsigned char)*value) || *end || n > (uint64_t)k->max >> shift ||
+	    n << shift < (uint64_t)k->min)
+		return fm_fail(err, FM_USAGE, "%s=%s: not a number of bytes from %" PRId64 " to %" PRId64 " (100M, 2G)",
+			       k->key, value, k->min, k->max);
+	*field = n << shift;
+	return 0;
+}
+
 static int add_to_list(char ***field, const char *value, struct fm_error *err)
 {
 	size_t n = 0;
@@ -81,6 +104,7 @@ static int set_value(const struct conf_key *k, void *object, const char *value, 
 	case CONF_UNSIGNED: return set_unsigned(field, k, value, err);
 	case CONF_DURATION: return set_duration(field, k, value, err);
 	case CONF_LIST: return add_to_list(field, value, err);
+	case CONF_BYTES: return set_bytes(field, k, value, err);
 	case CONF_LOG_LEVEL:
 		if (fm_log_level_parse(value, field))
 			return fm_fail(err, FM_USAGE, "%s=%s: say error, warning, info or debug", k->key, value);

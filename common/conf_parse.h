@@ -17,6 +17,7 @@ enum conf_kind {
 	CONF_UNSIGNED,  /* unsigned, min…max */
 	CONF_DURATION,  /* int64_t milliseconds, min…max */
 	CONF_LOG_LEVEL, /* enum fm_log_level */
+	CONF_BYTES,     /* uint64_t, min…max; "100M": K, M, G, T are powers of 1024 */
 	CONF_LIST,      /* char **, NULL-terminated, the key may repeat */
 };
 
