@@ -22,6 +22,8 @@
 struct children;
 struct links;
 struct peers;
+struct local_disk;
+struct local_round;
 struct server;
 struct sweeping;
 struct job;
@@ -40,6 +42,8 @@ struct agent {
 	struct server *remote; /* TCP, MUNGE */
 	struct watch *watch;   /* tells of guests' deaths */
 	struct job *jobs;      /* this node's members */
+	struct local_disk *local_disk;    /* LocalDir; NULL: none */
+	struct local_round *local_rounds; /* of leads here */
 	struct sweeping *sweepings; /* of jobs' pages, by us (prune.c) */
 	uid_t *admins;
 	size_t admin_count;

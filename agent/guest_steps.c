@@ -51,6 +51,15 @@ static int check_address_free(const struct job *job, struct fm_error *err)
 	return 0;
 }
 
+/* How far away what it is restored from was. */
+static void take_level(struct job *job, struct json_object *level)
+{
+	json_object_put(job->restored_level);
+	job->restored_level = json_object_get(level);
+	if (level)
+		fm_info("%s restored from level %s: %s", job_tag(job), fm_json_string_or(level, "level", "?"), fm_json_text(level));
+}
+
 static int take_preparation(struct guest *g, struct json_object *result, const struct task_blob *blob,
 			    struct fm_error *err)
 {
@@ -64,6 +73,7 @@ static int take_preparation(struct guest *g, struct json_object *result, const s
 	free(job->home);
 	job->home = strdup(fm_json_string_or(result, "home", "/"));
 	g->request = json_object_get(json_object_object_get(result, "request"));
+	take_level(job, json_object_object_get(result, "restored_level"));
 	if (blob->size) {
 		g->held = malloc(blob->size);
 		if (!g->held)

@@ -83,6 +83,7 @@ static void job_free(struct job *job)
 		event_free(job->periodic);
 	if (job->identity)
 		json_object_put(job->identity);
+	json_object_put(job->restored_level);
 	spec_dispose(&job->spec);
 	free(job->home);
 	free(job->last_map);
@@ -292,6 +293,8 @@ struct json_object *job_to_json(const struct job *job)
 		fm_snapshot_id_format(&job->restored_from, id);
 		fm_json_set_string(o, "restored_from", id);
 	}
+	if (job->restored_level)
+		json_object_object_add(o, "restored_level", json_object_get(job->restored_level));
 	add_outcome(o, job);
 	if (cutter_progress(job))
 		json_object_object_add(o, "saving", json_object_get(cutter_progress(job)));

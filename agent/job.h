@@ -59,6 +59,7 @@ struct job {
 	bool planned;
 	struct json_object *identity; /* {token, port, prefix, nodes:[{name, ip, mac}]} */
 	struct fm_snapshot_id restored_from; /* job 0: created afresh */
+	struct json_object *restored_level; /* {level, local, shared, fetched, rebuilt (packs), bytes, from?}; NULL: no LocalDir */
 	unsigned incarnation;
 
 	bool checkpoint_disabled;

@@ -21,6 +21,7 @@
 #include "agent/agent.h"
 #include "agent/child.h"
 #include "agent/job.h"
+#include "agent/local_disk.h"
 #include "agent/notify.h"
 #include "agent/peers.h"
 #include "agent/prune.h"
@@ -156,7 +157,7 @@ static int serve(struct agent *agent, struct fm_error *err)
 	if (!agent->local)
 		return -1;
 	agent->remote = server_create(agent, false, routes_dispatch, err);
-	if (!agent->remote || links_listen(agent->links, err))
+	if (!agent->remote || links_listen(agent->links, err) || local_disk_start(agent, err))
 		return -1;
 	fm_info("fermatad %s on %s: hypervisor %s, gate %s, ports %u and %u", PACKAGE_VERSION, agent->conf.node_name,
 		agent->conf.hypervisor, agent->conf.gate, agent->conf.port, agent->conf.cut_port);
@@ -204,6 +205,7 @@ static void agent_dispose(struct agent *agent)
 	server_destroy(agent->remote);
 	trees_free(agent);
 	prunes_free(agent);
+	local_disk_stop(agent);
 	links_destroy(agent->links);
 	peers_destroy(agent->peers);
 	watch_destroy(agent->watch);

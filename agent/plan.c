@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/local/obtain.h"
+#include "agent/local/place.h"
 #include "agent/store/secret.h"
 #include "common/cleanup.h"
 #include "common/hostlist.h"
@@ -302,6 +304,32 @@ static int read_held(const struct job *job, const char *dir, const struct store_
 	return r;
 }
 
+/* Its packs to this node, from wherever they are. */
+static int obtain(const struct job *job, const char *map, const char *sha256, struct json_object *request,
+		  struct json_object *result, struct fm_error *err)
+{
+	const struct fm_conf *conf = &job->agent->conf;
+	FM_AUTO_FREE char *local = local_job(conf, job->restored_from.job);
+	struct json_object *o;
+	struct obtained got;
+
+	if (!*conf->local_dir)
+		return 0;
+	if (local_obtain(conf, &job->restored_from, map, sha256, &got, err))
+		return fm_context(err, "member %u cannot be restored", job->rank);
+	o = json_object_new_object();
+	fm_json_set_string(o, "level", got.level);
+	fm_json_set_int(o, "local", (int64_t)got.local);
+	fm_json_set_int(o, "shared", (int64_t)got.shared);
+	fm_json_set_int(o, "fetched", (int64_t)got.fetched);
+	fm_json_set_int(o, "rebuilt", (int64_t)got.rebuilt);
+	fm_json_set_int(o, "bytes", (int64_t)got.bytes);
+	fm_json_set_string(o, "from", *got.from ? got.from : NULL);
+	json_object_object_add(result, "restored_level", o);
+	fm_json_set_string(request, "local", local);
+	return 0;
+}
+
 static int restore_request(const struct job *job, struct json_object *request, struct json_object *result,
 			   struct task_blob *blob, struct fm_error *err)
 {
@@ -319,6 +347,8 @@ static int restore_request(const struct job *job, struct json_object *request, s
 	if (!dir || !folder || !(path = fm_format("%s/%s", dir, map.name)))
 		return fm_fail(err, FM_FAILED, "out of memory");
 	if (*held.name && read_held(job, dir, &held, blob, err))
+		return -1;
+	if (obtain(job, path, map.sha256, request, result, err))
 		return -1;
 	from = json_object_object_get(manifest, "job");
 	member = json_object_array_get_idx(json_object_object_get(manifest, "members"), job->rank);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "agent/job.h"
+#include "agent/local_disk.h"
 #include "agent/store/retain.h"
 #include "agent/store/sweep.h"
 #include "agent/task.h"
@@ -100,6 +101,7 @@ static int prune(void *arg, struct json_object *result, struct task_blob *blob, 
 	w->o.arg = w;
 	w->o.in_use = in_use;
 	w->o.key_file = w->agent->conf.key_file;
+	w->o.whole_packs = *w->agent->conf.local_dir;
 	w->o.allowed = w->admin ? NULL : allowed;
 	if (w->job) {
 		if (store_retain(w->agent->conf.store_dir, w->job, &w->o, &report, err) < 0)
@@ -159,13 +161,28 @@ static int take(struct wanted *w, struct json_object *body, struct fm_error *err
 	return 0;
 }
 
+/* What only a removed snapshot had is on the nodes' own disks, too. */
+static void tidy_all(struct agent *agent, struct json_object *result)
+{
+	struct json_object *jobs = json_object_object_get(result, "jobs");
+
+	for (size_t i = 0; jobs && !fm_json_bool_or(result, "dry_run", false) && i < json_object_array_length(jobs); i++) {
+		struct json_object *job = json_object_array_get_idx(jobs, i);
+
+		if (fm_json_int_or(job, "removed", 0) || fm_json_bool_or(job, "folder_removed", false))
+			local_disk_tidy(agent, (uint32_t)fm_json_int_or(job, "job", 0), true);
+	}
+}
+
 static void on_answer(struct json_object *result, const struct task_blob *blob, const struct fm_error *error, void *arg)
 {
 	(void)blob;
-	if (error)
+	if (error) {
 		request_fail(arg, error);
-	else
-		request_reply(arg, 200, json_object_get(result));
+		return;
+	}
+	tidy_all(((struct request *)arg)->agent, result);
+	request_reply(arg, 200, json_object_get(result));
 }
 
 void route_prune(struct request *req, const struct fm_snapshot_id *unused)
@@ -185,12 +202,13 @@ static void on_pruned(struct json_object *result, const struct task_blob *blob, 
 	struct json_object *job;
 	const char *why;
 
-	(void)blob, (void)arg;
+	(void)blob;
 	if (error) {
 		fm_warning("removing old snapshots: %s", error->text);
 		return;
 	}
 	job = json_object_array_get_idx(json_object_object_get(result, "jobs"), 0);
+	tidy_all(arg, result);
 	why = fm_json_string_or(job, "sweep_error", "");
 	fm_info("job=%lld removed %lld old snapshots, %lld bytes freed", (long long)fm_json_int_or(job, "job", 0),
 		(long long)fm_json_int_or(result, "removed", 0), (long long)fm_json_int_or(result, "freed", 0));
@@ -211,7 +229,7 @@ void prune_after_snapshot(struct job *job)
 	w.o.sweep_only_if_removed = true;
 	if (!w.o.rules.keep && !w.o.rules.max_age_s)
 		return;
-	if (!task_start(job->agent, prune, &w, on_pruned, NULL, &err))
+	if (!task_start(job->agent, prune, &w, on_pruned, job->agent, &err))
 		fm_warning("%s removing old snapshots: %s", job_tag(job), err.text);
 }
 
@@ -232,7 +250,7 @@ static int sweep_pages(void *arg, struct json_object *result, struct task_blob *
 	struct sweep_result swept;
 
 	(void)blob;
-	if (store_sweep(conf->store_dir, s->job, &(struct sweep_options){ .key_file = conf->key_file }, &swept, err))
+	if (store_sweep(conf->store_dir, s->job, &(struct sweep_options){ .key_file = conf->key_file, .whole_packs = *conf->local_dir }, &swept, err))
 		return -1;
 	fm_json_set_int(result, "freed", (int64_t)swept.freed);
 	return 0;

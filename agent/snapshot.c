@@ -14,6 +14,7 @@
 #include "agent/cutter.h"
 #include "agent/group.h"
 #include "agent/job_drop.h"
+#include "agent/local_disk.h"
 #include "agent/manifest_build.h"
 #include "agent/periodic.h"
 #include "agent/prune.h"
@@ -132,6 +133,7 @@ static void finish(struct snapshot *s)
 {
 	struct job *job = s->job;
 	struct waiting waiting = s->waiting;
+	struct fm_snapshot_id id = s->id;
 	FM_AUTO_FREE char *comment = fm_steal_ptr(&s->waiting.comment);
 	bool whole = s->lead.state == LEAD_WHOLE;
 
@@ -149,8 +151,10 @@ static void finish(struct snapshot *s)
 	job->snapshot = NULL;
 	snapshot_free(s);
 	periodic_again(job);
-	if (whole)
+	if (whole) {
+		local_disk_snapshot(job->agent, &id, job->spec.nodes, job->spec.node_count);
 		prune_after_snapshot(job);
+	}
 	if (waiting.begun)
 		snapshot_create(job, comment, waiting.begun, waiting.arg);
 	job_drop_next(job);

@@ -10,6 +10,8 @@
 
 #include "agent/forward.h"
 #include "agent/job.h"
+#include "agent/local/state.h"
+#include "agent/local_disk.h"
 #include "agent/prune.h"
 #include "agent/snapshot.h"
 #include "agent/store/pin.h"
@@ -92,10 +94,13 @@ static int do_show(const struct ask *ask, struct json_object *result, struct fm_
 	struct fm_snapshot_id id = ask->id;
 	FM_AUTO_JSON struct json_object *manifest = own_manifest(ask, &id, err);
 	FM_AUTO_JSON struct json_object *o = manifest ? store_describe(ask->store, &id, manifest) : NULL;
+	struct json_object *levels;
 
 	if (!o)
 		return manifest ? fm_fail(err, FM_FAILED, "out of memory") : -1;
 	add_pin(ask, &id, o);
+	if ((levels = local_levels(ask->store, &id, manifest)))
+		json_object_object_add(o, "levels", levels);
 	copy_all(o, result);
 	return 0;
 }
@@ -132,12 +137,27 @@ static int do_pin(const struct ask *ask, struct json_object *result, struct fm_e
 	return 0;
 }
 
+/* What is on the nodes' own disks only cannot be read from here. */
+static int in_store(const struct ask *ask, const struct fm_snapshot_id *id, struct json_object *manifest, struct fm_error *err)
+{
+	FM_AUTO_JSON struct json_object *levels = local_levels(ask->store, id, manifest);
+	struct json_object *shared = levels ? json_object_array_get_idx(levels, json_object_array_length(levels) - 1) : NULL;
+	const char *state = shared ? fm_json_string_or(shared, "state", "") : "whole";
+
+	if (strcmp(state, "whole") == 0)
+		return 0;
+	return fm_fail(err, FM_BUSY, "snapshot %u.%u is on the nodes' own disks, and not whole in StoreDir (%s): what is there cannot be "
+		       "verified yet", id->job, id->n, state);
+}
+
 static int do_verify(const struct ask *ask, struct json_object *result, struct fm_error *err)
 {
 	struct fm_snapshot_id id = ask->id;
 	FM_AUTO_JSON struct json_object *manifest = own_manifest(ask, &id, err);
 	FM_AUTO_JSON struct json_object *o = NULL;
 
+	if (manifest && in_store(ask, &id, manifest, err))
+		return -1;
 	if (!manifest || store_verify(ask->store, ask->req->agent->conf.key_file, &id, &o, err))
 		return -1;
 	copy_all(o, result);
@@ -224,8 +244,10 @@ static void on_done(struct json_object *result, const struct task_blob *blob, co
 	if (!error) {
 		if (ask->query == QUERY_LIST)
 			add_running(ask, result);
-		if (ask->query == QUERY_REMOVE)
+		if (ask->query == QUERY_REMOVE) {
 			prune_pages(ask->req->agent, ask->id.job);
+			local_disk_tidy(ask->req->agent, ask->id.job, true);
+		}
 		request_reply(ask->req, 200, json_object_get(result));
 	} else if (!ask_lead(ask, error)) {
 		request_fail(ask->req, error);

@@ -70,7 +70,7 @@ static int export(const struct cli *cli, struct fm_snapshot_id *id, unsigned ran
 {
 	const char *store = cli->conf.store_dir, *file = cli->operands[2];
 	FM_AUTO_JSON struct json_object *manifest = store_manifest(store, id, err);
-	FM_AUTO_FREE char *dir = NULL, *map_path = NULL;
+	FM_AUTO_FREE char *dir = NULL, *map_path = NULL, *local = NULL;
 	struct store_access access;
 	struct store_file map, held;
 	struct stream_reader *reader = NULL;
@@ -80,10 +80,12 @@ static int export(const struct cli *cli, struct fm_snapshot_id *id, unsigned ran
 		return -1;
 	dir = store_snapshot_dir(store, id);
 	map_path = dir ? fm_format("%s/%s", dir, map.name) : NULL;
-	if (!map_path)
+	local = fm_format("%s/%u/pages", cli->conf.local_dir, id->job);
+	if (!map_path || !local)
 		return fm_fail(err, FM_FAILED, "out of memory");
 	if (store_access_job(&access, store, id->job, cli->conf.key_file, false, err) == 0)
-		reader = stream_reader_open(&(struct stream_place){ map_path, access.pages, id->job, access.key, NULL }, &map, err);
+		reader = stream_reader_open(&(struct stream_place){ map_path, access.pages, id->job, access.key,
+								     *cli->conf.local_dir ? local : NULL }, &map, err);
 	if (reader)
 		rc = strcmp(file, "-") ? write_file(reader, file, bytes_r, err) :
 					 copy(reader, STDOUT_FILENO, "standard output", bytes_r, err);

@@ -103,6 +103,25 @@ static char *pinned(struct json_object *pin)
 			 *comment ? ": " : "", comment);
 }
 
+/* "shared: copying 40 %, 1.2 GiB: why" */
+static void print_levels(struct json_object *levels)
+{
+	if (!json_object_is_type(levels, json_type_array))
+		return;
+	for (size_t i = 0; i < json_object_array_length(levels); i++) {
+		struct json_object *l = json_object_array_get_idx(levels, i);
+		FM_AUTO_FREE char *size = text_size(fm_json_int_or(l, "bytes", 0));
+		FM_AUTO_FREE char *percent = print_at(l, "percent") ? fm_format(" %lld %%", (long long)fm_json_int_or(l, "percent", 0)) : NULL;
+		struct json_object *notes = print_at(l, "notes");
+		const char *error = print_text_at(l, "error");
+
+		print_field(i ? "" : "Levels", fm_format("%s: %s%s, %s%s%s", print_text_at(l, "name"), print_text_at(l, "state"),
+							 percent ? percent : "", size ? size : "?", *error ? ": " : "", error));
+		for (size_t j = 0; j < (notes ? json_object_array_length(notes) : 0); j++)
+			print_field("", strdup(json_object_get_string(json_object_array_get_idx(notes, j))));
+	}
+}
+
 static int print_snapshot(struct json_object *s, struct fm_error *err)
 {
 	struct json_object *job = print_at(s, "job"), *members = print_at(s, "members");
@@ -126,10 +145,19 @@ static int print_snapshot(struct json_object *s, struct fm_error *err)
 	if (print_at(s, "bytes"))
 		print_field("Size", text_size(fm_json_int_or(s, "bytes", 0)));
 	print_field("Folder", strdup(print_text_at(s, "dir")));
+	print_levels(print_at(s, "levels"));
 	print_notes(print_at(s, "notes"));
 	if (!json_object_is_type(members, json_type_array) || !json_object_array_length(members))
 		return 0;
 	return print_members(members, err);
+}
+
+/* "1234.3, level partner" */
+static char *restored(struct json_object *job)
+{
+	const char *level = print_text_at(print_at(job, "restored_level"), "level");
+
+	return fm_format("%s%s%s", print_text_at(job, "restored_from"), *level ? ", level " : "", level);
 }
 
 static void print_job(struct json_object *job)
@@ -143,7 +171,7 @@ static void print_job(struct json_object *job)
 	print_field("Nodes", print_names(print_at(job, "nodes")));
 	print_field("Lead", strdup(print_text_at(job, "lead")));
 	print_field("Image", strdup(print_text_at(job, "image")));
-	print_field("Restored", strdup(print_text_at(job, "restored_from")));
+	print_field("Restored", restored(job));
 	if (fm_json_int_or(job, "interval_s", 0) > 0)
 		print_field("Interval", text_seconds((double)fm_json_int_or(job, "interval_s", 0)));
 	if (fm_json_int_or(job, "keep", 0) > 0)
