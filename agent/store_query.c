@@ -28,7 +28,7 @@ struct ask {
 	struct fm_snapshot_id id;
 	const char *store;
 	uid_t uid;
-	bool admin;
+	bool admin, ask_disks;
 };
 
 /* ---- in the task ------------------------------------------------------------------ */
@@ -99,7 +99,7 @@ static int do_show(const struct ask *ask, struct json_object *result, struct fm_
 	if (!o)
 		return manifest ? fm_fail(err, FM_FAILED, "out of memory") : -1;
 	add_pin(ask, &id, o);
-	if ((levels = local_levels(ask->store, &id, manifest)))
+	if ((levels = local_levels(&ask->req->agent->conf, &id, manifest, ask->ask_disks)))
 		json_object_object_add(o, "levels", levels);
 	copy_all(o, result);
 	return 0;
@@ -140,7 +140,7 @@ static int do_pin(const struct ask *ask, struct json_object *result, struct fm_e
 /* What is on the nodes' own disks only cannot be read from here. */
 static int in_store(const struct ask *ask, const struct fm_snapshot_id *id, struct json_object *manifest, struct fm_error *err)
 {
-	FM_AUTO_JSON struct json_object *levels = local_levels(ask->store, id, manifest);
+	FM_AUTO_JSON struct json_object *levels = local_levels(&ask->req->agent->conf, id, manifest, false);
 	struct json_object *shared = levels ? json_object_array_get_idx(levels, json_object_array_length(levels) - 1) : NULL;
 	const char *state = shared ? fm_json_string_or(shared, "state", "") : "whole";
 
@@ -265,7 +265,7 @@ void store_query(struct request *req, enum query query, const struct fm_snapshot
 		return;
 	}
 	*ask = (struct ask){ req, query, *id, req->agent->conf.store_dir, req->uid,
-			     agent_is_admin(req->agent, req->uid) };
+			     agent_is_admin(req->agent, req->uid), request_query(req, "disks") != NULL };
 	if (!task_start(req->agent, run, ask, on_done, ask, &err)) {
 		request_fail(req, &err);
 		free(ask);

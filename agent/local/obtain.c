@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* obtain.c - see obtain.h. reconstruct.c has the parity. */
+/* obtain.c - see obtain.h. reconstruct.c has the parity, verify_local.c what is here. */
 #include "config.h"
 
 #include "agent/local/obtain.h"
@@ -49,31 +49,61 @@ static bool there(const char *dir, const char *id)
 	return path && access(path, F_OK) == 0;
 }
 
-static int look(struct obtain *o, const struct pages_map *map, struct fm_error *err)
+static int add_missing(struct obtain *o, const char *id, struct fm_error *err)
+{
+	struct missing *bigger = reallocarray(o->missing, o->missings + 1, sizeof(*bigger));
+
+	if (!bigger)
+		return fm_fail(err, FM_FAILED, "out of memory");
+	o->missing = bigger;
+	bigger[o->missings] = (struct missing){ .got = false };
+	memcpy(bigger[o->missings++].id, id, sizeof(bigger->id));
+	return 0;
+}
+
+static int look_shared(struct obtain *o, const char *id, struct fm_error *err)
 {
 	struct fm_error why;
+
+	if (pages_pack_check(o->here, id, &why) == 0) {
+		o->result->shared++;
+		return 0;
+	}
+	if (why.code != FM_CORRUPT) {
+		*err = why;
+		return -1;
+	}
+	if (there(o->access.also, id))
+		obtain_note(o, "StoreDir", why.text);
+	return add_missing(o, id, err);
+}
+
+/* What is on this node's disk is read in full: there may be a better copy. What is in StoreDir by its index. */
+static int look(struct obtain *o, const struct pages_map *map, struct fm_error *err)
+{
+	FM_AUTO_FREE struct missing *here = NULL;
+	FM_AUTO_FREE bool *good = NULL;
+	size_t count = 0, heres = 0;
 	char id[65];
 
-	for (size_t i = 0; pages_map_pack(map, i, id); i++) {
-		struct missing *bigger;
-
-		if (pages_pack_check(o->here, id, &why) == 0) {
-			*(there(o->access.pages, id) ? &o->result->local : &o->result->shared) += 1;
-			continue;
-		}
-		if (why.code != FM_CORRUPT) {
-			*err = why;
+	while (pages_map_pack(map, count, id))
+		count++;
+	here = calloc(count + 1, sizeof(*here));
+	good = calloc(count + 1, sizeof(*good));
+	if (!here || !good)
+		return fm_fail(err, FM_FAILED, "out of memory");
+	for (size_t i = 0; pages_map_pack(map, i, id); i++)
+		if (there(o->access.pages, id))
+			memcpy(here[heres++].id, id, sizeof(id));
+		else if (look_shared(o, id, err))
 			return -1;
-		}
-		if (there(o->access.pages, id) || there(o->access.also, id)) /* damaged: as good as missing, but told */
-			obtain_note(o, o->conf->node_name, why.text);
-		bigger = reallocarray(o->missing, o->missings + 1, sizeof(*bigger));
-		if (!bigger)
-			return fm_fail(err, FM_FAILED, "out of memory");
-		o->missing = bigger;
-		bigger[o->missings] = (struct missing){ .got = false };
-		memcpy(bigger[o->missings++].id, id, sizeof(id));
-	}
+	if (obtain_verify(o, here, heres, good, err))
+		return -1;
+	for (size_t i = 0; i < heres; i++)
+		if (good[i])
+			o->result->local++;
+		else if (add_missing(o, here[i].id, err))
+			return -1;
 	snprintf(o->result->level, sizeof(o->result->level), "%s", o->result->shared ? "shared" : "local");
 	return 0;
 }

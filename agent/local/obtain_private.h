@@ -33,6 +33,12 @@ struct obtain {
 	char asked[600];             /* each place, and what it said */
 };
 
+/*
+ * Read these packs of this node from end to end, all processors at once: good_r[i]. A damaged one is as good as missing,
+ * but told.
+ */
+int obtain_verify(struct obtain *o, const struct missing *packs, size_t count, bool *good_r, struct fm_error *err);
+
 /* Verify incoming/<id>.pack and give it its name; -1: it is removed. */
 int obtain_admit(struct obtain *o, const char *id, struct fm_error *err);
 /* "n2: no connection; ", once for each text. */

@@ -13,6 +13,7 @@
 #include <time.h>
 
 #include "agent/local/place.h"
+#include "agent/local/probe.h"
 #include "common/cleanup.h"
 #include "common/io.h"
 
@@ -263,8 +264,10 @@ static void protect_name(const struct record *r, char name_r[40])
 		snprintf(name_r, 40, "%s", r->kind);
 }
 
-struct json_object *local_levels(const char *store, const struct fm_snapshot_id *id, struct json_object *manifest)
+struct json_object *local_levels(const struct fm_conf *conf, const struct fm_snapshot_id *id, struct json_object *manifest,
+				 bool ask)
 {
+	const char *store = conf->store_dir;
 	struct level_progress local = { .state = LEVEL_WHOLE }, parity, shared;
 	struct json_object *levels;
 	struct fm_error err;
@@ -285,6 +288,8 @@ struct json_object *local_levels(const char *store, const struct fm_snapshot_id 
 	for (size_t i = 0; i < r.members; i++)
 		local.total += r.member[i].needs.bytes;
 	local.since = r.created;
+	if (ask)
+		local_probe(conf, &r, &local);
 	add_level(levels, "local", "local", &local);
 	if (r.k && level_parity(store, &r, &parity, &err) == 0) {
 		protect_name(&r, name);

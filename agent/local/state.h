@@ -47,7 +47,9 @@ int level_shared(const char *store, const struct record *r, struct level_progres
 /*
  * [{name, kind, state, bytes, done?, percent?, since?, error?}…], nearest first, of a snapshot with packs on the nodes'
  * own disks; NULL: it is none. manifest: its. state: "whole", "copying", "waiting", "failed", "none". Caller puts it.
+ * ask: the nodes are asked (probe.h); else "local" is told as it was written.
  */
-struct json_object *local_levels(const char *store, const struct fm_snapshot_id *id, struct json_object *manifest);
+struct json_object *local_levels(const struct fm_conf *conf, const struct fm_snapshot_id *id, struct json_object *manifest,
+				 bool ask);
 
 #endif

@@ -50,6 +50,10 @@ class Disks(Cluster):
         s = self.node(node).call("GET", "/v1/snapshots/" + snapshot)
         return next((x for x in s.get("levels", []) if x["name"] == name), {"state": "not listed"})
 
+    def asked(self, snapshot, name, node=1):
+        """The same, the nodes asked."""
+        return self.level(snapshot + "?disks=1", name, node)
+
     def reaches(self, snapshot, name, state, node=1):
         return wait_for("%s: level %s %s" % (snapshot, name, state),
                         lambda: self.level(snapshot, name, node) if self.level(snapshot, name, node)["state"] == state else None)
@@ -92,6 +96,7 @@ def fetched():
         c.snapshot(3, 1)
         assert c.reaches("3.1", "local", "whole") and c.shared(3) == []
         c.reaches("3.1", "shared", "none")
+        assert c.asked("3.1", "local")["state"] == "whole"
         c.delete(3, [1, 2])
         assert restored(c, 4, [3, 1], "3.1", was) == ["node", "node"]
         assert c.node(3).job(4)["restored_level"]["from"] == "n1"
@@ -100,6 +105,8 @@ def fetched():
         c.delete(5, [1, 3])
         c.lose(2)
         c.lose(3)
+        lost = c.asked("3.1", "local")
+        assert lost["state"] == "failed" and "n2" in lost["error"], lost
         text = [r for r in c.put_each(6, [1, 4], restart_from="3.1") if isinstance(r, Refused)][0].text
         assert "member 1" in text and "pack" in text and "n2" in text, text
 
@@ -286,6 +293,26 @@ def other_store():
         os.rename(c.store + ".away", c.store)
         c.node(1).start()
         assert c.names(1, 28, "pages") == had and c.names(2, 28, "pages")
+
+
+@test
+def damaged():
+    """a flipped bit in a pack on the node's own disk: found before it is used, and another level's taken in its place"""
+    with Disks(3, Protect="partner", Flush="no") as c:
+        c.put(33, [1, 2])
+        was = seeds(c, 33, [1, 2])
+        c.snapshot(33, 1)
+        c.reaches("33.1", "partner", "whole")
+        c.delete(33, [1, 2])
+        path = os.path.join(c.node(1).local, "33", "pages", c.names(1, 33, "pages")[0])
+        with open(path, "r+b") as f:
+            f.seek(5000)
+            byte = f.read(1)
+            f.seek(5000)
+            f.write(bytes([byte[0] ^ 4]))
+        assert restored(c, 34, [1, 2], "33.1", was) == ["partner", "local"]
+        c.delete(34, [1, 2])
+        assert restored(c, 35, [1, 2], "33.1", was) == ["local", "local"]
 
 
 @test
