@@ -115,8 +115,10 @@ static void add(struct level_progress *p, struct json_object *o, const char *nod
 	} else if (o && time(NULL) - when > RECORD_STALE_S) {
 		snprintf(text, sizeof(text), "no word for %lld s", (long long)(time(NULL) - when));
 		fail(p, node, text);
-	} else if (p->state == LEVEL_WHOLE) {
+	} else if (o && p->state != LEVEL_FAILED) {
 		p->state = LEVEL_COPYING;
+	} else if (p->state == LEVEL_WHOLE) {
+		p->state = LEVEL_WAITING;
 	}
 }
 
@@ -264,6 +266,20 @@ static void protect_name(const struct record *r, char name_r[40])
 		snprintf(name_r, 40, "%s", r->kind);
 }
 
+/* No record yet, or none that can be read: nothing is being copied. */
+static void unrecorded(struct json_object *manifest, const struct fm_error *err, struct level_progress *p_r)
+{
+	struct tm tm = { 0 };
+	const char *end = strptime(fm_json_string_or(manifest, "created", ""), "%Y-%m-%dT%H:%M:%S", &tm);
+
+	*p_r = (struct level_progress){ .state = LEVEL_WAITING };
+	if (err->code == FM_NOT_FOUND && (!end || time(NULL) - timegm(&tm) < RECORD_STALE_S))
+		return;
+	p_r->state = LEVEL_FAILED;
+	snprintf(p_r->error, sizeof(p_r->error), "%.500s", err->code == FM_NOT_FOUND ?
+		 "nothing is copied: the agent of the job's first node has not heard from all, and tries again" : err->text);
+}
+
 struct json_object *local_levels(const struct fm_conf *conf, const struct fm_snapshot_id *id, struct json_object *manifest,
 				 bool ask)
 {
@@ -278,10 +294,11 @@ struct json_object *local_levels(const struct fm_conf *conf, const struct fm_sna
 		return NULL;
 	levels = json_object_new_array();
 	if (record_read(store, id->job, id->n, &r, &err)) {
-		shared = (struct level_progress){ .state = err.code == FM_NOT_FOUND ? LEVEL_WAITING : LEVEL_FAILED };
-		if (err.code != FM_NOT_FOUND)
-			snprintf(shared.error, sizeof(shared.error), "%.500s", err.text);
+		unrecorded(manifest, &err, &shared);
 		add_level(levels, "local", "local", &local);
+		snprintf(name, sizeof(name), "%.*s", (int)strcspn(conf->protect, ":"), conf->protect);
+		if (strcmp(name, "none") != 0)
+			add_level(levels, conf->protect, name, &shared);
 		add_level(levels, "shared", "directory", &shared);
 		return levels;
 	}

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Packs on the nodes' own disks: a node may be lost, and nothing that was promised is."""
 import atexit
+import hashlib
+import http.client
 import os
 import shutil
 import subprocess
@@ -313,6 +315,104 @@ def damaged():
         assert restored(c, 34, [1, 2], "33.1", was) == ["partner", "local"]
         c.delete(34, [1, 2])
         assert restored(c, 35, [1, 2], "33.1", was) == ["local", "local"]
+
+
+@test
+def kept():
+    """Keep=1: what the older snapshots alone had goes from all disks while the job runs, what the newest needs stays"""
+    with Disks(2, Protect="partner", Flush="no", Keep="1") as c:
+        c.put(36, [1, 2])
+        for n in (1, 2, 3):
+            c.snapshot(36, 1)
+            c.reaches("36.%d" % n, "partner", "whole")
+        wait_for("one left", lambda: [s["snapshot"] for s in c.node(1).call("GET", "/v1/snapshots?job=36")["snapshots"]] == ["36.3"])
+        for i in (1, 2):
+            c.node(i).call("POST", "/v1/jobs/36/tidy")
+        was = seeds(c, 36, [1, 2])
+        c.lose(2)
+        c.node(1).call("DELETE", "/v1/jobs/36/member")
+        c.node(2).start()  # with an empty disk
+        c.node(2).call("DELETE", "/v1/jobs/36/member")
+        assert restored(c, 37, [1, 2], "36.3", was) == ["local", "partner"]
+
+
+@test
+def killed_while_fetching():
+    """an agent killed while it fetches packs for a restore: what came half is not used, and goes"""
+    with Disks(3, Flush="no") as c:
+        c.put(38, [1])
+        was = seeds(c, 38, [1])
+        c.snapshot(38, 1)
+        c.reaches("38.1", "local", "whole")
+        c.delete(38, [1])
+        pack = c.names(1, 38, "pages")[0]
+        os.makedirs(os.path.join(c.node(3).local, "38", "incoming"))
+        for part in ("lock", pack, "0" * 64 + ".pack"):  # as one that was killed leaves them
+            with open(os.path.join(c.node(3).local, "38", "incoming", part), "w") as f:
+                f.write("half" * 1000 if part != "lock" else "")
+        c.node(3).kill()
+        c.node(3).start()
+        wait_for("it is tidied", lambda: c.names(3, 38, "incoming") == [])
+        assert restored(c, 39, [3], "38.1", was) == ["node"]
+        assert c.names(3, 38, "pages") == [pack] and c.names(3, 38, "incoming") == []
+
+
+def port_call(c, i, method, path, body=None, headers=None):
+    """To the process that serves a node's disk: status and body."""
+    h = http.client.HTTPConnection(c.address(i), c.port + 2, timeout=30)
+    try:
+        h.request(method, path, body, headers or {})
+        r = h.getresponse()
+        return r.status, r.read()
+    finally:
+        h.close()
+
+
+def credential(c, method, path, body=b""):
+    """Root's, for that request."""
+    digest = hashlib.sha256(body).hexdigest()
+    run = subprocess.run(["munge", "-S", c.munge, "-s", "%s %s %s" % (method, path, digest)], capture_output=True, check=True)
+    return {"Authorization": "MUNGE " + run.stdout.decode().strip()}
+
+
+@test
+def served_to_root_only():
+    """the disk's server: nobody without root's credential for that very request; no path out of a job's packs and shards"""
+    with Disks(1, Flush="no") as c:
+        c.put(40, [1])
+        c.snapshot(40, 1)
+        c.reaches("40.1", "local", "whole")
+        pack = c.names(1, 40, "pages")[0]
+        path = "/v1/local/40/pages/%s?offset=0&length=100" % pack
+        data = open(os.path.join(c.node(1).local, "40", "pages", pack), "rb").read()
+
+        def get(path, **more):
+            return port_call(c, 1, "GET", path, **more)
+
+        wait_for("an answer", lambda: get(path, headers=credential(c, "GET", path)) == (200, data[:100]))
+        assert get(path)[0] == 401
+        assert get(path, headers={"Authorization": "MUNGE nonsense"})[0] == 401
+        assert get(path, headers=credential(c, "GET", path + "0"))[0] == 401
+        assert get(path, headers=credential(c, "PUT", path))[0] == 401
+        once = credential(c, "GET", path)
+        assert get(path, headers=once)[0] == 200 and get(path, headers=once)[0] == 401
+        for bad in ("/v1/local/40/pages/../../../store.id", "/v1/local/40/incoming/x.pack", "/v1/local/40/pages/lock", "/v1/local/",
+                    "/v1/local/40/parity/1-0-0-0.parity/../../pages/" + pack, "/v1/local/x/pages/" + pack, "/",
+                    "/v1/local/40/pages/%s?offset=0&length=99999999" % pack):
+            status, body = get(bad, headers=credential(c, "GET", bad))
+            assert status == 400, (bad, status, body)
+        gone = "/v1/local/40/pages/%s.pack?offset=0&length=1" % ("0" * 64)
+        assert get(gone, headers=credential(c, "GET", gone))[0] == 404
+        shard = "/v1/local/40/parity/9-0-0-0.parity"
+        for where, body, status in ((path, b"x", 401), (shard + "?offset=5", b"x", 400), (shard + "?offset=0", b"y" * 300000, 400)):
+            h = credential(c, "PUT", where, body)
+            assert port_call(c, 1, "PUT", where, body, h)[0] in (status, 400), where
+        # Without a commit nothing is left of it.
+        assert port_call(c, 1, "PUT", shard + "?offset=0", b"abc", credential(c, "PUT", shard + "?offset=0", b"abc"))[0] == 200
+        wait_for("nothing left", lambda: c.names(1, 40, "parity") == [])
+        whole = shard + "?offset=0&commit=1"
+        assert port_call(c, 1, "PUT", whole, b"abc", credential(c, "PUT", whole, b"abc"))[0] == 200
+        assert c.names(1, 40, "parity") == ["9-0-0-0.parity"]
 
 
 @test
