@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/store/folder.h"
 #include "agent/store/pages/pack.h"
 #include "common/cleanup.h"
 #include "common/io.h"
@@ -30,6 +31,35 @@ static int has_packs(const char *pages, struct fm_error *err)
 	return found;
 }
 
+static int has_map(const char *folder, uint32_t n, struct fm_error *err)
+{
+	FM_AUTO_FREE char *path = fm_format("%s/%u", folder, n);
+	DIR *d = path ? opendir(path) : NULL;
+	struct dirent *e;
+	int found = 0;
+
+	if (!d)
+		return path && errno == ENOENT ? 0 : fm_fail(err, FM_FAILED, "cannot open %s: %s", path, strerror(errno));
+	for (errno = 0; !found && (e = readdir(d)); errno = 0)
+		found = strstr(e->d_name, ".map") != NULL;
+	if (!found && errno)
+		found = fm_fail(err, FM_FAILED, "cannot read %s: %s", path, strerror(errno));
+	closedir(d);
+	return found;
+}
+
+/* The same by the snapshots: their packs may be on other nodes' own disks. */
+static int has_maps(const char *folder, struct fm_error *err)
+{
+	struct folder_numbers numbers;
+	int found = folder_numbers(folder, &numbers, err);
+
+	for (size_t i = 0; found == 0 && i < numbers.count; i++)
+		found = has_map(folder, numbers.values[i], err);
+	folder_numbers_dispose(&numbers);
+	return found;
+}
+
 static int open_key(struct store_access *a, const struct site_key *site, bool writer, struct fm_error *err)
 {
 	int packs;
@@ -41,6 +71,8 @@ static int open_key(struct store_access *a, const struct site_key *site, bool wr
 	packs = has_packs(a->pages, err);
 	if (packs == 0 && a->also)
 		packs = has_packs(a->also, err);
+	if (packs == 0)
+		packs = has_maps(a->folder, err);
 	if (packs > 0) /* of a job without a key, or of a writer who made one since we looked */
 		return pages_key_open(a->folder, a->job, site, &a->key, err);
 	if (packs < 0)

@@ -3,7 +3,7 @@
  * access.h - a job's page store and its key, as the configuration has them.
  *
  *	site has KeyFile, job has a key      encrypted
- *	site has KeyFile, job has no key     a writer makes one if the job has no packs yet; else the job began before
+ *	site has KeyFile, job has no key     a writer makes one if the job has no pages yet; else the job began before
  *	                                     there was a KeyFile and stays as it is, to its end
  *	site has none, job has a key         FM_DENIED: it does not go on unencrypted
  *	site has none, job has no key        not encrypted

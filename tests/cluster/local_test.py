@@ -117,7 +117,7 @@ def survives(count, lost, level, protect):
     """A job of `count` nodes, protected; `lost` of them are, then it runs on what is left and two more."""
     with Disks(count + len(lost), Protect=protect, Flush="no") as c:
         job, nodes = 10, list(range(1, count + 1))
-        c.put(job, nodes)
+        c.put(job, nodes, memory_mib=16)  # more than a stripe, and pieces that end within packs
         was = seeds(c, job, nodes)
         c.snapshot(job, 1)
         whole = c.reaches("10.1", protect, "whole")
@@ -439,6 +439,23 @@ def encrypted():
         c.lose(2)
         c.node(1).call("DELETE", "/v1/jobs/31/member")
         assert restored(c, 32, [3, 1], "31.1", was) == ["node", "partner"]
+
+
+@test
+def began_unencrypted():
+    """a job whose pages are on a disk was begun without a key: with a KeyFile it goes on as it is, wherever the next writer is"""
+    with Disks(3, Flush="no") as c:
+        c.put(41, [1, 2])
+        c.snapshot(41, 1)
+        c.reaches("41.1", "local", "whole")
+        c.delete(41, [1, 2])
+        for n in c.nodes.values():
+            n.kill()
+            n.configure({"Agents": "n[1-3]", "LocalDir": n.local, "Flush": "no", "KeyFile": KEY_FILE})
+            n.start()
+        c.put(41, [3, 2], restart_count=1)
+        assert c.snapshot(41, 3)["snapshot"] == "41.2"
+        assert not os.path.exists(os.path.join(c.store, "41", "key"))
 
 
 if __name__ == "__main__":
