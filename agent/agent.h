@@ -25,6 +25,8 @@ struct compaction;
 struct copier;
 struct links;
 struct peers;
+struct local_disk;
+struct local_round;
 struct server;
 struct sweeping;
 struct job;
@@ -43,6 +45,8 @@ struct agent {
 	struct server *remote; /* TCP, MUNGE */
 	struct watch *watch;   /* tells of guests' deaths */
 	struct job *jobs;      /* this node's members */
+	struct local_disk *local_disk;    /* LocalDir; NULL: none */
+	struct local_round *local_rounds; /* of leads here */
 	struct sweeping *sweepings; /* of jobs' pages, by us (prune.c) */
 	struct compaction *compactions; /* compact.h */
 	struct claims *claims;          /* claims.h */

@@ -212,7 +212,8 @@ struct json_object *claims_request(const struct job *job, const struct fm_snapsh
 
 	if (conf->across_wait_ms < wait_ms)
 		wait_ms = conf->across_wait_ms;
-	if (!conf->across || job->alone || (first + 1 == job->spec.node_count && job->rank == first))
+	/* What others have on their own disks this node could not read. */
+	if (!conf->across || *conf->local_dir || job->alone || (first + 1 == job->spec.node_count && job->rank == first))
 		return NULL;
 	o = json_object_new_object();
 	owners = json_object_new_array();

@@ -61,7 +61,7 @@ static int pass(void *arg, struct json_object *result, struct task_blob *blob, s
 	const struct compaction *c = arg;
 	const struct fm_conf *conf = &c->agent->conf;
 	const struct sweep_options o = { .key_file = conf->key_file, .share = COMPACT_SHARE, .compact = true,
-					 .background = true };
+					 .whole_packs = *conf->local_dir, .background = true };
 	struct sweep_result swept;
 
 	(void)blob;

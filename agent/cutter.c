@@ -66,6 +66,8 @@ static struct json_object *manifest_entry(const struct cutter *c)
 	fm_json_set_string(o, "node", c->job->agent->conf.node_name);
 	fm_json_set_string(o, "type", c->job->type);
 	fm_json_set_bool(o, "live", c->live);
+	if (*c->job->agent->conf.local_dir)
+		fm_json_set_bool(o, "local", true);
 	json_object_object_add(o, "map", json_object_get(c->map));
 	if (c->disks)
 		json_object_object_add(o, "disks", json_object_get(c->disks));

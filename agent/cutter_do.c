@@ -9,6 +9,7 @@
 
 #include "agent/claims.h"
 #include "agent/cutter_private.h"
+#include "agent/local/place.h"
 #include "agent/store/access.h"
 #include "agent/task.h"
 #include "agent/worker_client.h"
@@ -121,11 +122,13 @@ static struct json_object *save_request(struct cutter *c)
 	struct json_object *o = json_object_new_object(), *claims;
 	FM_AUTO_FREE char *path = fm_format("%s/%s", c->dir, c->map_name);
 	FM_AUTO_FREE char *folder = fm_format("%s/%u", conf->store_dir, c->id.job);
+	FM_AUTO_FREE char *local = *conf->local_dir ? local_job(conf, c->id.job) : NULL;
 
 	fm_json_set_string(o, "op", "save");
 	fm_json_set_string(o, "name", c->job->domain);
 	fm_json_set_string(o, "map", path);
 	fm_json_set_string(o, "folder", folder);
+	fm_json_set_string(o, "local", local);
 	fm_json_set_int(o, "job", c->id.job);
 	if (*conf->key_file)
 		fm_json_set_string(o, "key_file", conf->key_file);
@@ -330,9 +333,11 @@ static int write_frames(void *arg, struct json_object *result, struct task_blob 
 {
 	struct cutter *c = arg;
 	const struct fm_conf *conf = &c->job->agent->conf;
+	FM_AUTO_FREE char *folder = fm_format("%s/%u", conf->store_dir, c->id.job);
+	FM_AUTO_FREE char *local = *conf->local_dir ? local_job(conf, c->id.job) : NULL;
 	struct store_access access;
 	struct store_file file;
-	int r = store_access_job(&access, conf->store_dir, c->id.job, conf->key_file, true, err);
+	int r = store_access_local(&access, folder ? folder : "", c->id.job, local, conf->key_file, true, err);
 
 	(void)blob;
 	if (r == 0)

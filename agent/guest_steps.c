@@ -51,6 +51,16 @@ static int check_address_free(const struct job *job, struct fm_error *err)
 	return 0;
 }
 
+/* How far away its packs were. */
+static void take_obtained(struct job *job, struct json_object *obtained)
+{
+	json_object_put(job->obtained);
+	job->obtained = json_object_get(obtained);
+	if (obtained)
+		fm_info("%s its packs come from level %s: %s", job_tag(job), fm_json_string_or(obtained, "level", "?"),
+			fm_json_text(obtained));
+}
+
 static int take_preparation(struct guest *g, struct json_object *result, const struct task_blob *blob,
 			    struct fm_error *err)
 {
@@ -65,6 +75,7 @@ static int take_preparation(struct guest *g, struct json_object *result, const s
 	free(job->home);
 	job->home = strdup(fm_json_string_or(result, "home", "/"));
 	g->request = json_object_get(json_object_object_get(result, "request"));
+	take_obtained(job, json_object_object_get(result, "obtained"));
 	if (blob->size) {
 		g->held = malloc(blob->size);
 		if (!g->held)

@@ -85,6 +85,7 @@ static void job_free(struct job *job)
 		event_free(job->periodic);
 	if (job->identity)
 		json_object_put(job->identity);
+	json_object_put(job->obtained);
 	spec_dispose(&job->spec);
 	free(job->home);
 	free(job->last_map);
@@ -301,6 +302,8 @@ struct json_object *job_to_json(const struct job *job)
 			fm_json_set_int(o, "fetched_bytes", (int64_t)job->fetched_bytes);
 		}
 	}
+	if (job->obtained)
+		json_object_object_add(o, "obtained", json_object_get(job->obtained));
 	add_outcome(o, job);
 	if (cutter_progress(job))
 		json_object_object_add(o, "saving", json_object_get(cutter_progress(job)));

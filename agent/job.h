@@ -64,6 +64,7 @@ struct job {
 	char restored_level[40]; /* the farthest place that something of this member came from: "store", or a level; "": not restored */
 	unsigned fetched_files;  /* from levels, because StoreDir had them no more */
 	uint64_t fetched_bytes;
+	struct json_object *obtained; /* {level, local, shared, fetched, rebuilt (packs), bytes, from?}; NULL: no LocalDir */
 	unsigned incarnation;
 
 	bool checkpoint_disabled;

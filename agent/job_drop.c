@@ -8,6 +8,7 @@
 
 #include "agent/cutter.h"
 #include "agent/group.h"
+#include "agent/local_disk.h"
 #include "agent/guest.h"
 #include "agent/periodic.h"
 
@@ -32,6 +33,7 @@ void job_drop_next(struct job *job)
 {
 	struct agent *agent = job->agent;
 	struct drop *list = job->drops;
+	uint32_t id = job->spec.job;
 	struct fm_error error;
 
 	if (!list || job->snapshot || job->guest)
@@ -46,6 +48,7 @@ void job_drop_next(struct job *job)
 	fm_info("%s ended", job_tag(job));
 	group_destroy(job);
 	job_remove(job);
+	local_disk_tidy(agent, id, false);
 	answer(agent, list, NULL);
 }
 

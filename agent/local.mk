@@ -19,6 +19,7 @@ libagent_la_SOURCES = \
 	agent/job.c agent/job.h agent/job_record.c \
 	agent/job_drop.c agent/job_drop.h \
 	agent/link.c agent/link.h \
+	agent/local_disk.c agent/local_disk.h agent/local_round.c \
 	agent/manifest_build.c agent/manifest_build.h \
 	agent/message.c agent/message.h \
 	agent/notify.c agent/notify.h \
@@ -43,7 +44,7 @@ sbin_PROGRAMS += fermatad
 fermatad_SOURCES = agent/main.c
 fermatad_CFLAGS = $(AM_CFLAGS) $(FM_PIE_CFLAGS) $(JSON_CFLAGS) $(CURL_CFLAGS) $(EVENT_CFLAGS)
 fermatad_LDFLAGS = $(AM_LDFLAGS) $(FM_PIE_LDFLAGS)
-fermatad_LDADD = libagent.la libcut.la libgate.la libfm_copies.la libfm_store.la libfermata.la \
+fermatad_LDADD = libagent.la libcut.la libgate.la libfm_local.la libfm_copies.la libfm_store.la libfermata.la \
 	$(JSON_LIBS) $(CURL_LIBS) $(MHD_LIBS) $(EVENT_LIBS) $(SYSTEMD_LIBS)
 
 # Real agents on loopback with simulated domains; they say why when they cannot run (exit 77).
@@ -57,6 +58,7 @@ cluster_tests = \
 	tests/cluster/fault_test.py \
 	tests/cluster/group_test.py \
 	tests/cluster/levels_test.py \
+	tests/cluster/local_test.py \
 	tests/cluster/network_test.py \
 	tests/cluster/restore_test.py \
 	tests/cluster/store_fault_test.py \

@@ -24,6 +24,7 @@
 #include "agent/compact.h"
 #include "agent/copier.h"
 #include "agent/job.h"
+#include "agent/local_disk.h"
 #include "agent/notify.h"
 #include "agent/peers.h"
 #include "agent/prune.h"
@@ -159,7 +160,7 @@ static int serve(struct agent *agent, struct fm_error *err)
 	if (!agent->local)
 		return -1;
 	agent->remote = server_create(agent, false, routes_dispatch, err);
-	if (!agent->remote || links_listen(agent->links, err))
+	if (!agent->remote || links_listen(agent->links, err) || local_disk_start(agent, err))
 		return -1;
 	fm_info("fermatad %s on %s: hypervisor %s, gate %s, ports %u and %u", PACKAGE_VERSION, agent->conf.node_name,
 		agent->conf.hypervisor, agent->conf.gate, agent->conf.port, agent->conf.cut_port);
@@ -211,6 +212,7 @@ static void agent_dispose(struct agent *agent)
 	compacts_free(agent);
 	claims_free(agent);
 	copier_free(agent);
+	local_disk_stop(agent);
 	links_destroy(agent->links);
 	peers_destroy(agent->peers);
 	watch_destroy(agent->watch);

@@ -11,6 +11,8 @@
 #include "agent/copier.h"
 #include "agent/store/copies/fetch.h"
 #include "agent/disk/disk.h"
+#include "agent/local/obtain.h"
+#include "agent/local/place.h"
 #include "agent/store/secret.h"
 #include "common/cleanup.h"
 #include "common/hostlist.h"
@@ -403,6 +405,70 @@ static int add_saved_disks(struct json_object *request, struct json_object *resu
 	return 0;
 }
 
+/* What neither a node nor StoreDir has, from a level behind it into StoreDir. */
+static int fetch_to_store(const struct job *job, struct fm_error *err)
+{
+	struct fetched fetched = { 0 };
+	struct fm_error why;
+	struct site site;
+	int r = -1;
+
+	if (err->code != FM_CORRUPT || !job->agent->conf.levels)
+		return -1;
+	fm_warning("%s: looking for it on other levels", err->text);
+	if (site_init_conf(&site, &job->agent->conf, SITE_IMPATIENT, &why) == 0)
+		r = fetch_member(&site, &job->restored_from, job->rank, &fetched, &why);
+	site_dispose(&site);
+	return r < 0 ? fm_fail(err, err->code, "%.380s; %.380s", err->text, why.text) : 0;
+}
+
+static int obtain_maps(const struct job *job, struct json_object *manifest, const char *dir, struct obtained *got_r,
+		       struct fm_error *err)
+{
+	struct store_file file;
+	bool pages;
+
+	*got_r = (struct obtained){ 0 };
+	for (size_t i = 0; store_manifest_file(manifest, job->rank, i, &file, &pages); i++) {
+		FM_AUTO_FREE char *path = pages ? fm_format("%s/%s", dir, file.name) : NULL;
+
+		if (!pages)
+			continue;
+		if (!path)
+			return fm_fail(err, FM_FAILED, "out of memory");
+		if (local_obtain(&job->agent->conf, &job->restored_from, path, file.sha256, got_r, err))
+			return -1;
+	}
+	return 0;
+}
+
+/* Its packs to this node, from wherever they are. */
+static int obtain(const struct job *job, struct json_object *manifest, const char *dir, struct json_object *request,
+		  struct json_object *result, struct fm_error *err)
+{
+	const struct fm_conf *conf = &job->agent->conf;
+	FM_AUTO_FREE char *local = local_job(conf, job->restored_from.job);
+	struct json_object *o;
+	struct obtained got;
+
+	if (!*conf->local_dir)
+		return 0;
+	if (obtain_maps(job, manifest, dir, &got, err) &&
+	    (fetch_to_store(job, err) || obtain_maps(job, manifest, dir, &got, err)))
+		return fm_context(err, "member %u cannot be restored", job->rank);
+	o = json_object_new_object();
+	fm_json_set_string(o, "level", got.level);
+	fm_json_set_int(o, "local", (int64_t)got.local);
+	fm_json_set_int(o, "shared", (int64_t)got.shared);
+	fm_json_set_int(o, "fetched", (int64_t)got.fetched);
+	fm_json_set_int(o, "rebuilt", (int64_t)got.rebuilt);
+	fm_json_set_int(o, "bytes", (int64_t)got.bytes);
+	fm_json_set_string(o, "from", *got.from ? got.from : NULL);
+	json_object_object_add(result, "obtained", o);
+	fm_json_set_string(request, "local", local);
+	return 0;
+}
+
 static int restore_request(const struct job *job, struct json_object *request, struct json_object *result,
 			   struct task_blob *blob, struct fm_error *err)
 {
@@ -420,6 +486,8 @@ static int restore_request(const struct job *job, struct json_object *request, s
 	if (!dir || !folder || !(path = fm_format("%s/%s", dir, map.name)))
 		return fm_fail(err, FM_FAILED, "out of memory");
 	if (*held.name && read_held(job, dir, &held, blob, err))
+		return -1;
+	if (obtain(job, manifest, dir, request, result, err))
 		return -1;
 	from = json_object_object_get(manifest, "job");
 	member = json_object_array_get_idx(json_object_object_get(manifest, "members"), job->rank);

@@ -11,6 +11,7 @@
 #include "agent/job.h"
 #include "agent/store/copies/record.h"
 #include "agent/store/copies/trim.h"
+#include "agent/local_disk.h"
 #include "agent/store/retain.h"
 #include "agent/store/sweep.h"
 #include "agent/task.h"
@@ -151,6 +152,7 @@ static int prune(void *arg, struct json_object *result, struct task_blob *blob, 
 		w->o.removed = removed;
 	}
 	w->o.key_file = w->agent->conf.key_file;
+	w->o.whole_packs = *w->agent->conf.local_dir;
 	w->o.allowed = w->admin ? NULL : allowed;
 	if (w->job) {
 		if (store_retain(w->agent->conf.store_dir, w->job, &w->o, &report, err) < 0)
@@ -223,6 +225,19 @@ static void trim_later(struct agent *agent, struct json_object *result)
 	}
 }
 
+/* What only a removed snapshot had is on the nodes' own disks, too. */
+static void tidy_all(struct agent *agent, struct json_object *result)
+{
+	struct json_object *jobs = json_object_object_get(result, "jobs");
+
+	for (size_t i = 0; jobs && !fm_json_bool_or(result, "dry_run", false) && i < json_object_array_length(jobs); i++) {
+		struct json_object *job = json_object_array_get_idx(jobs, i);
+
+		if (fm_json_int_or(job, "removed", 0) || fm_json_bool_or(job, "folder_removed", false))
+			local_disk_tidy(agent, (uint32_t)fm_json_int_or(job, "job", 0), true);
+	}
+}
+
 static void on_answer(struct json_object *result, const struct task_blob *blob, const struct fm_error *error, void *arg)
 {
 	struct request *req = arg;
@@ -234,6 +249,7 @@ static void on_answer(struct json_object *result, const struct task_blob *blob, 
 	}
 	if (!fm_json_bool_or(result, "dry_run", false))
 		trim_later(req->agent, result);
+	tidy_all(req->agent, result);
 	request_reply(req, 200, json_object_get(result));
 }
 
@@ -261,6 +277,7 @@ static void on_pruned(struct json_object *result, const struct task_blob *blob, 
 	}
 	trim_later(arg, result);
 	job = json_object_array_get_idx(json_object_object_get(result, "jobs"), 0);
+	tidy_all(arg, result);
 	why = fm_json_string_or(job, "sweep_error", "");
 	fm_info("job=%lld removed %lld old snapshots, %lld bytes freed", (long long)fm_json_int_or(job, "job", 0),
 		(long long)fm_json_int_or(result, "removed", 0), (long long)fm_json_int_or(result, "freed", 0));
@@ -302,7 +319,7 @@ static int sweep_pages(void *arg, struct json_object *result, struct task_blob *
 	struct sweep_result swept;
 
 	(void)blob;
-	if (store_sweep(conf->store_dir, s->job, &(struct sweep_options){ .key_file = conf->key_file }, &swept, err))
+	if (store_sweep(conf->store_dir, s->job, &(struct sweep_options){ .key_file = conf->key_file, .whole_packs = *conf->local_dir }, &swept, err))
 		return -1;
 	fm_json_set_int(result, "freed", (int64_t)swept.freed);
 	return 0;

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "agent/claims.h"
+#include "agent/local_disk.h"
 #include "agent/prune.h"
 
 enum access {
@@ -36,6 +37,9 @@ static const struct route {
 	{ "POST", "/v1/jobs/", "/open", 'J', ROOT, route_open },
 	{ "POST", "/v1/jobs/", "/abort", 'J', ROOT, route_abort },
 	{ "POST", "/v1/jobs/", "/fence", 'J', ROOT, route_fence },
+	{ "POST", "/v1/jobs/", "/tidy", 'J', ROOT, route_local_tidy },
+	{ "POST", "/v1/snapshots/", "/local", 'S', ROOT, route_local_list },
+	{ "POST", "/v1/snapshots/", "/protect", 'S', ROOT, route_local_protect },
 	{ "GET", "/v1/snapshots", "", 0, ANYONE, route_snapshots },
 	{ "GET", "/v1/snapshots/", "", 'S', ANYONE, route_snapshot },
 	{ "DELETE", "/v1/snapshots/", "", 'S', ANYONE, route_snapshot_delete },

@@ -16,6 +16,7 @@
 #include "agent/cutter.h"
 #include "agent/group.h"
 #include "agent/job_drop.h"
+#include "agent/local_disk.h"
 #include "agent/manifest_build.h"
 #include "agent/periodic.h"
 #include "agent/prune.h"
@@ -134,6 +135,7 @@ static void finish(struct snapshot *s)
 {
 	struct job *job = s->job;
 	struct waiting waiting = s->waiting;
+	struct fm_snapshot_id id = s->id;
 	FM_AUTO_FREE char *comment = fm_steal_ptr(&s->waiting.comment);
 	bool whole = s->lead.state == LEAD_WHOLE;
 
@@ -152,8 +154,10 @@ static void finish(struct snapshot *s)
 	snapshot_free(s);
 	periodic_again(job);
 	if (whole) {
+		local_disk_snapshot(job->agent, &id, job->spec.nodes, job->spec.node_count);
 		prune_after_snapshot(job);
-		copier_add(job->agent, job->spec.job);
+		if (!*job->agent->conf.local_dir) /* else when its packs are in StoreDir */
+			copier_add(job->agent, job->spec.job);
 		compact_begin(job->agent, job->spec.job);
 	}
 	if (waiting.begun)

@@ -12,6 +12,8 @@
 #include "agent/copier.h"
 #include "agent/forward.h"
 #include "agent/job.h"
+#include "agent/local/state.h"
+#include "agent/local_disk.h"
 #include "agent/prune.h"
 #include "agent/snapshot.h"
 #include "agent/store/copies/inventory.h"
@@ -32,7 +34,7 @@ struct ask {
 	struct fm_snapshot_id id;
 	const char *store;
 	uid_t uid;
-	bool admin;
+	bool admin, ask_disks;
 };
 
 /* ---- in the task ------------------------------------------------------------------ */
@@ -107,12 +109,16 @@ static void add_pin(const struct ask *ask, const struct fm_snapshot_id *id, stru
 		json_object_object_add(o, "pinned", pin);
 }
 
-static void add_levels(const struct ask *ask, const struct fm_snapshot_id *id, struct json_object *o)
+/* local: those before StoreDir, and it (local_levels()), or NULL; then those behind it. Takes local. */
+static void add_levels(const struct ask *ask, const struct fm_snapshot_id *id, struct json_object *o,
+		       struct json_object *local)
 {
-	struct json_object *levels = record_describe(&ask->req->agent->conf, id);
+	FM_AUTO_JSON struct json_object *behind = record_describe(&ask->req->agent->conf, id);
 
-	if (levels)
-		json_object_object_add(o, "levels", levels);
+	for (size_t i = 0; local && behind && i < json_object_array_length(behind); i++)
+		json_object_array_add(local, json_object_get(json_object_array_get_idx(behind, i)));
+	if (local || behind)
+		json_object_object_add(o, "levels", local ? local : fm_steal_ptr(&behind));
 }
 
 /* Those that only levels have, and what could not be asked. */
@@ -146,7 +152,7 @@ static int do_list(const struct ask *ask, struct json_object *result, struct fm_
 			continue;
 		if (fm_snapshot_id_parse(fm_json_string_or(o, "snapshot", ""), &id, err) == 0) {
 			add_pin(ask, &id, o);
-			add_levels(ask, &id, o);
+			add_levels(ask, &id, o, NULL);
 		}
 		json_object_array_add(mine, json_object_get(o));
 	}
@@ -166,7 +172,7 @@ static int do_show(const struct ask *ask, struct json_object *result, struct fm_
 	if (level)
 		inventory_mark(&ask->req->agent->conf, level - 1, o);
 	else
-		add_levels(ask, &id, o);
+		add_levels(ask, &id, o, local_levels(&ask->req->agent->conf, &id, manifest, ask->ask_disks));
 	copy_all(o, result);
 	return 0;
 }
@@ -211,15 +217,31 @@ static int do_pin(const struct ask *ask, struct json_object *result, struct fm_e
 	return 0;
 }
 
+/* What is on the nodes' own disks only cannot be read from here. */
+static int in_store(const struct ask *ask, const struct fm_snapshot_id *id, struct json_object *manifest, struct fm_error *err)
+{
+	FM_AUTO_JSON struct json_object *levels = local_levels(&ask->req->agent->conf, id, manifest, false);
+	struct json_object *shared = levels ? json_object_array_get_idx(levels, json_object_array_length(levels) - 1) : NULL;
+	const char *state = shared ? fm_json_string_or(shared, "state", "") : "whole";
+
+	if (strcmp(state, "whole") == 0)
+		return 0;
+	return fm_fail(err, FM_BUSY, "snapshot %u.%u is on the nodes' own disks, and not whole in StoreDir (%s): what is there cannot be "
+		       "verified yet", id->job, id->n, state);
+}
+
 static int do_verify(const struct ask *ask, struct json_object *result, struct fm_error *err)
 {
 	struct fm_snapshot_id id = ask->id;
-	FM_AUTO_JSON struct json_object *o = NULL;
+	FM_AUTO_JSON struct json_object *o = NULL, *manifest = NULL;
 	const struct fm_conf *conf = &ask->req->agent->conf;
 	bool repair = ask->query == QUERY_REPAIR;
 	struct site site;
 	int rc;
 
+	manifest = own_manifest(ask, &id, err);
+	if (manifest && !(repair && conf->levels) && in_store(ask, &id, manifest, err))
+		return -1;
 	/* Its manifest alone may be damaged: who may clear it away may have it repaired. */
 	if (own_or_damaged(ask, err))
 		return -1;
@@ -314,8 +336,10 @@ static void on_done(struct json_object *result, const struct task_blob *blob, co
 	if (!error) {
 		if (ask->query == QUERY_LIST || ask->query == QUERY_LIST_LEVELS)
 			add_running(ask, result);
-		if (ask->query == QUERY_REMOVE)
+		if (ask->query == QUERY_REMOVE) {
 			prune_pages(ask->req->agent, ask->id.job);
+			local_disk_tidy(ask->req->agent, ask->id.job, true);
+		}
 		if (ask->query == QUERY_REMOVE || ask->query == QUERY_REPAIR)
 			copier_add(ask->req->agent, ask->id.job);
 		request_reply(ask->req, 200, json_object_get(result));
@@ -335,7 +359,7 @@ void store_query(struct request *req, enum query query, const struct fm_snapshot
 		return;
 	}
 	*ask = (struct ask){ req, query, *id, req->agent->conf.store_dir, req->uid,
-			     agent_is_admin(req->agent, req->uid) };
+			     agent_is_admin(req->agent, req->uid), request_query(req, "disks") != NULL };
 	if (!task_start(req->agent, run, ask, on_done, ask, &err)) {
 		request_fail(req, &err);
 		free(ask);

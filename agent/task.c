@@ -45,7 +45,7 @@ static void close_all_but(int fd)
 			close((int)i);
 }
 
-static void child_run(int fd, task_fn fn, void *fn_arg)
+static void child_run(pid_t agent, int fd, task_fn fn, void *fn_arg)
 {
 	struct json_object *o = json_object_new_object();
 	struct task_blob blob = { 0 };
@@ -54,6 +54,8 @@ static void child_run(int fd, task_fn fn, void *fn_arg)
 	uint64_t size;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != agent) /* it died before we had said so */
+		_exit(1);
 	child_reset_signals();
 	close_all_but(fd);
 	if (fn(fn_arg, o, &blob, &err))
@@ -147,13 +149,14 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 
 static int task_fork(struct task *task, task_fn fn, void *fn_arg, struct fm_error *err)
 {
+	pid_t agent = getpid();
 	int fds[2];
 
 	if (pipe2(fds, O_CLOEXEC))
 		return fm_fail(err, FM_FAILED, "pipe: %s", strerror(errno));
 	task->pid = fork();
 	if (task->pid == 0)
-		child_run(fds[1], fn, fn_arg);
+		child_run(agent, fds[1], fn, fn_arg);
 	close(fds[1]);
 	task->fd = fds[0];
 	if (task->pid < 0)

@@ -21,6 +21,7 @@
 #include "common/hostlist.h"
 #include "common/io.h"
 #include "common/level_spec.h"
+#include "common/protect.h"
 
 #define KEY(name, field, kind_, min_, max_, default_)                                              \
 	{ .key = name, .offset = offsetof(struct fm_conf, field), .kind = kind_, .min = min_,      \
@@ -62,6 +63,10 @@ static const struct conf_key conf_keys[] = {
 	KEY("Bandwidth", bandwidth, CONF_BYTES, 0, (int64_t)1 << 33, "0"),
 	KEY("LevelRetry", level_retry_ms, CONF_DURATION, 100, 86400000, "1m"),
 	TEXT("Disks", disks, ""),
+	TEXT("LocalDir", local_dir, ""),
+	TEXT("Protect", protect, "none"),
+	TEXT("Racks", racks, ""),
+	KEY("Flush", flush, CONF_BOOL, 0, 0, "yes"),
 	TEXT("AdminUsers", admin_users, "root,slurm"),
 	TEXT("Hypervisor", hypervisor, "xen"),
 	TEXT("Gate", gate, "bpf"),
@@ -74,6 +79,7 @@ static const struct conf_key conf_keys[] = {
 	TEXT("WorkerPath", worker_path, FM_LIBEXECDIR "/fermata-worker"),
 	KEY("Port", port, CONF_UNSIGNED, 1, 65535, "6830"),
 	KEY("CutPort", cut_port, CONF_UNSIGNED, 0, 65535, "0"),
+	KEY("LocalPort", local_port, CONF_UNSIGNED, 0, 65535, "0"),
 	KEY("TreeArity", tree_arity, CONF_UNSIGNED, 1, 4096, "32"),
 	KEY("RunnerPort", runner_port, CONF_UNSIGNED, 1, 65535, "7777"),
 	KEY("GuestRanks", guest_ranks, CONF_UNSIGNED, 2, 1 << 20, "256"),
@@ -147,7 +153,8 @@ static int conf_check(struct fm_conf *conf, struct fm_error *err)
 	if (r)
 		return fm_context(err, "Agents");
 	if (one_of("Hypervisor", conf->hypervisor, hypervisors, err) ||
-	    one_of("Gate", conf->gate, gates, err) || one_of("Drain", conf->drain, drains, err))
+	    one_of("Gate", conf->gate, gates, err) || one_of("Drain", conf->drain, drains, err) ||
+	    fm_protect_check(conf, err))
 		return -1;
 	if (check_disks(conf, err))
 		return -1;
@@ -155,6 +162,10 @@ static int conf_check(struct fm_conf *conf, struct fm_error *err)
 		conf->cut_port = conf->port + 1;
 	if (conf->cut_port > 65535 || conf->cut_port == conf->port)
 		return fm_fail(err, FM_USAGE, "CutPort=%u: not a port of its own", conf->cut_port);
+	if (!conf->local_port)
+		conf->local_port = conf->port + 2;
+	if (*conf->local_dir && (conf->local_port > 65535 || conf->local_port == conf->port || conf->local_port == conf->cut_port))
+		return fm_fail(err, FM_USAGE, "LocalPort=%u: not a port of its own", conf->local_port);
 	if (conf->guest_ranks & (conf->guest_ranks - 1))
 		return fm_fail(err, FM_USAGE, "GuestRanks=%u: not a power of two", conf->guest_ranks);
 	return fm_guest_address(conf, 1, 0, ip, &prefix, mac, err);

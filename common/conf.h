@@ -26,9 +26,12 @@ struct fm_conf {
 	char *run_dir;
 	char *store_dir, *key_file;
 	char **levels;          /* lines that level_spec.h understands; NULL: none, else NULL-terminated */
-	uint64_t bandwidth;     /* bytes a second to levels; 0: any */
+	uint64_t bandwidth;     /* bytes a second that are copied in the background, for each level; 0: any */
 	int64_t level_retry_ms; /* after the first failure; then twice as long, and so on */
 	char *disks;            /* "reflink:/dir", "thin:POOL", "sim:/dir", "" */
+	char *local_dir;        /* "": packs are written to store_dir */
+	char *protect, *racks;  /* protect.h */
+	bool flush;             /* what is in local_dir is copied to store_dir */
 	char *admin_users;
 	char *hypervisor;
 	char *gate;
@@ -41,6 +44,7 @@ struct fm_conf {
 	char *worker_path;
 	unsigned port;
 	unsigned cut_port;      /* never 0 after loading */
+	unsigned local_port;    /* nor is this */
 	unsigned tree_arity;
 	unsigned runner_port;
 	unsigned keep;          /* snapshots of a job; 0: any number */

@@ -7,6 +7,7 @@ libfermata_la_SOURCES = \
 	common/cleanup.h \
 	common/conf.c common/conf.h \
 	common/conf_parse.c common/conf_parse.h \
+	common/protect.c common/protect.h \
 	common/digest.c common/digest.h \
 	common/duration.c common/duration.h \
 	common/error.c common/error.h \

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/store/folder.h"
 #include "agent/store/pages/pack.h"
 #include "common/cleanup.h"
 #include "common/io.h"
@@ -30,6 +31,35 @@ static int has_packs(const char *pages, struct fm_error *err)
 	return found;
 }
 
+static int has_map(const char *folder, uint32_t n, struct fm_error *err)
+{
+	FM_AUTO_FREE char *path = fm_format("%s/%u", folder, n);
+	DIR *d = path ? opendir(path) : NULL;
+	struct dirent *e;
+	int found = 0;
+
+	if (!d)
+		return path && errno == ENOENT ? 0 : fm_fail(err, FM_FAILED, "cannot open %s: %s", path, strerror(errno));
+	for (errno = 0; !found && (e = readdir(d)); errno = 0)
+		found = strstr(e->d_name, ".map") != NULL;
+	if (!found && errno)
+		found = fm_fail(err, FM_FAILED, "cannot read %s: %s", path, strerror(errno));
+	closedir(d);
+	return found;
+}
+
+/* The same by the snapshots: their packs may be on other nodes' own disks. */
+static int has_maps(const char *folder, struct fm_error *err)
+{
+	struct folder_numbers numbers;
+	int found = folder_numbers(folder, &numbers, err);
+
+	for (size_t i = 0; found == 0 && i < numbers.count; i++)
+		found = has_map(folder, numbers.values[i], err);
+	folder_numbers_dispose(&numbers);
+	return found;
+}
+
 static int open_key(struct store_access *a, const struct site_key *site, bool writer, struct fm_error *err)
 {
 	int packs;
@@ -39,6 +69,10 @@ static int open_key(struct store_access *a, const struct site_key *site, bool wr
 	if (a->key || !site || !writer)
 		return 0;
 	packs = has_packs(a->pages, err);
+	if (packs == 0 && a->also)
+		packs = has_packs(a->also, err);
+	if (packs == 0)
+		packs = has_maps(a->folder, err);
 	if (packs > 0) /* of a job without a key, or of a writer who made one since we looked */
 		return pages_key_open(a->folder, a->job, site, &a->key, err);
 	if (packs < 0)
@@ -49,11 +83,19 @@ static int open_key(struct store_access *a, const struct site_key *site, bool wr
 int store_access_open(struct store_access *a, const char *folder, uint32_t job, const char *key_file, bool writer,
 		      struct fm_error *err)
 {
+	return store_access_local(a, folder, job, NULL, key_file, writer, err);
+}
+
+int store_access_local(struct store_access *a, const char *folder, uint32_t job, const char *local, const char *key_file,
+		       bool writer, struct fm_error *err)
+{
 	struct site_key *site = NULL;
+	bool here = local && *local;
 	int rc;
 
-	*a = (struct store_access){ .folder = strdup(folder), .pages = fm_format("%s/pages", folder), .job = job };
-	if (!a->folder || !a->pages)
+	*a = (struct store_access){ .folder = strdup(folder), .pages = fm_format("%s/pages", here ? local : folder), .job = job };
+	a->also = here ? fm_format("%s/pages", folder) : NULL;
+	if (!a->folder || !a->pages || (here && !a->also))
 		return fm_fail(err, FM_FAILED, "out of memory");
 	if (key_file && *key_file && !(site = site_key_load(key_file, err)))
 		return -1;
@@ -78,6 +120,7 @@ void store_access_close(struct store_access *a)
 	pages_key_free(a->key);
 	free(a->folder);
 	free(a->pages);
+	free(a->also);
 	*a = (struct store_access){ 0 };
 }
 

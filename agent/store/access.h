@@ -3,7 +3,7 @@
  * access.h - a job's page store and its key, as the configuration has them.
  *
  *	site has KeyFile, job has a key      encrypted
- *	site has KeyFile, job has no key     a writer makes one if the job has no packs yet; else the job began before
+ *	site has KeyFile, job has no key     a writer makes one if the job has no pages yet; else the job began before
  *	                                     there was a KeyFile and stays as it is, to its end
  *	site has none, job has a key         FM_DENIED: it does not go on unencrypted
  *	site has none, job has no key        not encrypted
@@ -21,7 +21,8 @@
 
 struct store_access {
 	char *folder; /* of the job */
-	char *pages;  /* in it: where its packs are */
+	char *pages;  /* where its packs are: in the folder, or on the node's own disk */
+	char *also;   /* where there are more of them, in the folder; NULL: nowhere */
 	uint32_t job;
 	struct pages_key *key; /* NULL: it is not encrypted */
 };
@@ -29,6 +30,9 @@ struct store_access {
 /* folder: "<store>/<job>". key_file: KeyFile=; NULL or "": none. writer: see above. Close in any case. */
 int store_access_open(struct store_access *a, const char *folder, uint32_t job, const char *key_file, bool writer,
 		      struct fm_error *err);
+/* The same where packs are written on the node's own disk: local: a folder of the job's there; NULL or "": none. */
+int store_access_local(struct store_access *a, const char *folder, uint32_t job, const char *local, const char *key_file,
+		       bool writer, struct fm_error *err);
 /* The same by the store's folder. */
 int store_access_job(struct store_access *a, const char *store, uint32_t job, const char *key_file, bool writer,
 		     struct fm_error *err);

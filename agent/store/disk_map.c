@@ -48,6 +48,16 @@ static bool stopped(const struct disk_map_options *o)
 	return o->stop && o->stop(o->data);
 }
 
+static struct pages_store *open_store(const struct stream_place *at, struct fm_error *err)
+{
+	struct pages_store *store = pages_store_open(at->pages, at->job, at->key, err);
+
+	if (!store || !at->also || pages_store_also(store, at->also, err) == 0)
+		return store;
+	pages_store_close(store);
+	return NULL;
+}
+
 /* ---- writing ----------------------------------------------------------------------------- */
 
 struct writing {
@@ -147,7 +157,7 @@ int disk_map_write(const struct stream_place *at, int fd, uint64_t size, const s
 		return fm_fail(err, FM_FAILED, "out of memory");
 	if (access(at->map, F_OK) == 0)
 		return fm_fail(err, FM_FAILED, "%s is there already", at->map);
-	store = pages_store_open(at->pages, at->job, at->key, err);
+	store = open_store(at, err);
 	if (store && o->parent) /* it only saves time, so none, or a damaged one, is no error */
 		parent = pages_map_open(o->parent, at->job, at->key, NULL, &(struct fm_error){ 0 });
 	options.parent = parent;
@@ -253,7 +263,7 @@ int disk_map_check(const struct stream_place *at, const struct store_file *expec
 int disk_map_read(const struct stream_place *at, const struct store_file *expected, uint64_t size, int fd,
 		  const struct disk_map_options *o, struct fm_error *err)
 {
-	struct pages_store *store = pages_store_open(at->pages, at->job, at->key, err);
+	struct pages_store *store = open_store(at, err);
 	int rc = store ? read_map(store, at, expected, size, fd, o, err) : -1;
 
 	pages_store_close(store);

@@ -200,7 +200,8 @@ static void act(struct retention *r, struct retain_entry *e)
 static void sweep(struct retention *r)
 {
 	FM_AUTO_FREE uint32_t *gone = calloc(r->count + 1, sizeof(*gone));
-	struct sweep_options o = { .key_file = r->o->key_file, .compact = r->o->compact, .dry_run = r->o->dry_run, .gone = gone };
+	struct sweep_options o = { .key_file = r->o->key_file, .compact = r->o->compact, .whole_packs = r->o->whole_packs,
+				   .dry_run = r->o->dry_run, .gone = gone };
 	struct sweep_result result;
 	struct fm_error err;
 

@@ -20,7 +20,7 @@ struct retain_options {
 	struct retain_rules rules;
 	bool ended;   /* the job has, the caller says: its folder goes, too, when no snapshot is left in it */
 	bool damaged; /* remove them, too */
-	bool compact; /* sweep.h */
+	bool compact, whole_packs; /* sweep.h */
 	bool dry_run; /* only say what would be done */
 	bool sweep_only_if_removed;
 	int64_t now;  /* seconds since 1970; 0: the clock's */

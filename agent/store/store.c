@@ -162,6 +162,14 @@ int store_manifest_member(struct json_object *manifest, unsigned rank, struct st
 	return 0;
 }
 
+bool store_manifest_file(struct json_object *manifest, unsigned rank, size_t i, struct store_file *file_r, bool *pages_r)
+{
+	struct json_object *members = manifest_get(manifest, "members");
+
+	return members && rank < json_object_array_length(members) &&
+	       manifest_member_file(json_object_array_get_idx(members, rank), i, file_r, pages_r);
+}
+
 bool store_manifest_disk(struct json_object *manifest, unsigned rank, size_t i, struct store_disk *disk_r)
 {
 	struct json_object *members = manifest_get(manifest, "members");

@@ -68,6 +68,9 @@ int store_check(const char *store, const struct fm_snapshot_id *id, struct json_
 int store_manifest_member(struct json_object *manifest, unsigned rank, struct store_file *map_r,
 			  struct store_file *held_r, struct fm_error *err);
 
+/* The i-th of all files of the n-th member, as manifest_member_file(); false: there are no more. */
+bool store_manifest_file(struct json_object *manifest, unsigned rank, size_t i, struct store_file *file_r, bool *pages_r);
+
 /* The i-th disk of the n-th member; false: there are no more. */
 bool store_manifest_disk(struct json_object *manifest, unsigned rank, size_t i, struct store_disk *disk_r);
 

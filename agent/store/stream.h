@@ -19,6 +19,7 @@ struct stream_place {
 	const char *pages; /* the job's page store, a directory */
 	uint32_t job;
 	const struct pages_key *key; /* the job's; NULL: it is not encrypted. Stays until the stream is closed */
+	const char *also; /* a further place of its packs, read only: pages_store_also(); NULL: none */
 };
 
 /*

@@ -146,6 +146,8 @@ static int prepare(struct stream_reader *r, const struct stream_place *at, const
 	r->store = pages_store_open(at->pages, at->job, at->key, err);
 	if (!r->map_path || !r->store)
 		return r->map_path ? -1 : fm_fail(err, FM_FAILED, "out of memory");
+	if (at->also && pages_store_also(r->store, at->also, err) < 0)
+		return -1;
 	if (open_map(r, at, expected, err) < 0)
 		return -1;
 	r->pages = pages_reader_create(r->store, r->map, options, err);

@@ -70,6 +70,8 @@ static int prepare(struct stream_writer *w, const struct stream_place *at, const
 	w->store = pages_store_open(at->pages, at->job, at->key, err);
 	if (!w->map || !w->store)
 		return w->map ? -1 : fm_fail(err, FM_FAILED, "out of memory");
+	if (at->also && pages_store_also(w->store, at->also, err) < 0)
+		return -1;
 	open_parent(w, o->parent, at);
 	options.parent = w->parent;
 	w->pages = pages_writer_create(w->store, &options, err);

@@ -171,7 +171,7 @@ static int remove_packs(struct sweep *s, struct fm_error *err)
 
 static int rewrite_pack(struct sweep *s, const struct pages_needed_pack *p, struct fm_error *err)
 {
-	const struct pages_rewrite_options o = { .codec = PAGES_ZSTD, .keep = p->keep };
+	const struct pages_rewrite_options o = { .codec = PAGES_ZSTD, .keep = s->o->whole_packs ? NULL : p->keep };
 	uint64_t before, after;
 
 	if (s->o->dry_run) {
@@ -214,6 +214,8 @@ static int rewrite_packs(struct sweep *s, struct fm_error *err)
 	for (size_t i = 0; rc == 0 && !s->result->given_way && pages_needed_pack(s->needed, i, &p); i++) {
 		bool wasteful = (uint64_t)p.needed * 100 < (uint64_t)p.present * share;
 
+		if (s->o->whole_packs)
+			wasteful = false;
 		if (s->o->compact && p.hot)
 			wasteful = true;
 		if (!p.damaged && (p.named || p.needed > 0) && p.present > 0 && wasteful)

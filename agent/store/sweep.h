@@ -29,6 +29,11 @@ struct sweep_options {
 	unsigned share;       /* a pack of which less than that, in %, is needed is rewritten; 0: SWEEP_SHARE */
 	bool compact;         /* of each page one copy, and all by zstd: the pass behind the hot one; share: 0: 100 */
 	bool background;      /* it gives way to other sweeps, too; else it waits for one that is at it, for some seconds */
+	/*
+	 * No page goes from a pack that stays: nodes have such packs on their own disks (agent/local), and take one that is
+	 * here by that name for the same.
+	 */
+	bool whole_packs;
 	bool dry_run;         /* count only; what a rewrite frees is then an estimate */
 	const uint32_t *gone; /* with dry_run: numbers of snapshots to be taken for removed */
 	size_t gone_count;

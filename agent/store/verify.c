@@ -21,7 +21,7 @@ static int verify_map(const struct store_access *a, const char *dir, const struc
 
 	if (!path)
 		return fm_fail(err, FM_FAILED, "out of memory");
-	reader = stream_reader_open(&(struct stream_place){ path, a->pages, a->job, a->key }, file, err);
+	reader = stream_reader_open(&(struct stream_place){ path, a->pages, a->job, a->key, a->also }, file, err);
 	if (!reader)
 		return -1;
 	rc = stream_reader_finish(reader, err);
@@ -39,7 +39,7 @@ static int verify_disks(const struct store_access *a, const char *dir, struct js
 
 		if (!path)
 			return fm_fail(err, FM_FAILED, "out of memory");
-		if (disk_map_read(&(struct stream_place){ path, a->pages, a->job, a->key }, &disk.map, disk.size, -1, &o, err) < 0)
+		if (disk_map_read(&(struct stream_place){ path, a->pages, a->job, a->key, a->also }, &disk.map, disk.size, -1, &o, err) < 0)
 			return -1;
 	}
 	return 0;

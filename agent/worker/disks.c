@@ -164,7 +164,8 @@ struct source {
 static int fill_saved(struct worker_disks *d, const struct source *from, int fd, struct fm_error *err)
 {
 	const struct disk_map_options o = { .stop = agent_is_gone, .data = d };
-	const struct stream_place at = { from->saved->map, from->access->pages, d->worker->request->job, from->access->key };
+	const struct stream_place at = { from->saved->map, from->access->pages, d->worker->request->job, from->access->key,
+					 from->access->also };
 	struct store_file expected = { .raw_bytes = from->saved->raw_bytes };
 	int rc;
 
@@ -331,7 +332,7 @@ static int store_one(struct worker_disks *d, struct one *o, const struct store_a
 		     struct disk_map_options *options, struct disk_map_saved *saved_r, struct fm_error *err)
 {
 	const struct request *q = d->worker->request;
-	const struct stream_place at = { o->map, access->pages, q->job, access->key };
+	const struct stream_place at = { o->map, access->pages, q->job, access->key, access->also };
 	FM_AUTO_FREE char *parent = q->parent ? disk_map_name(q->parent, o->vdev, err) : NULL;
 	FM_AUTO_CLOSE int fd = -1;
 	uint64_t size;

@@ -222,6 +222,8 @@ static int parse_stream(struct request *r, struct json_object *root, struct fm_e
 	r->job = (uint32_t)job;
 	if (fm_json_string_or(root, "key_file", NULL) && absolute(root, "key_file", &r->key_file, err) < 0)
 		return -1;
+	if (fm_json_string_or(root, "local", NULL) && absolute(root, "local", &r->local, err) < 0)
+		return -1;
 	if (r->op == OP_SAVE) {
 		if (fm_json_string_or(root, "parent", NULL) && absolute(root, "parent", &r->parent, err) < 0)
 			return -1;

@@ -27,6 +27,7 @@ struct request {
 	const char *map;       /* save, restore: absolute path of the member's map */
 	const char *folder;    /* save, restore: the job's, in the store */
 	uint32_t job;          /* save, restore: whose folder it is */
+	const char *local;     /* save, restore: its packs on this node's own disk; NULL: they are in folder */
 	const char *key_file;  /* save, restore, copy: KeyFile; may be NULL */
 	const char *store;     /* copy: StoreDir */
 	char **levels;         /* copy, restore: fermata.conf's lines, NULL-terminated; free(); NULL: none */

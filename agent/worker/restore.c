@@ -58,9 +58,10 @@ static int open_stream(struct restore *r, struct fm_error *err)
 	struct store_file expected = { .raw_bytes = q->raw_bytes };
 
 	snprintf(expected.sha256, sizeof(expected.sha256), "%s", q->sha256);
-	if (store_access_open(&r->access, q->folder, q->job, q->key_file, false, err) < 0)
+	if (store_access_local(&r->access, q->folder, q->job, q->local, q->key_file, false, err) < 0)
 		return -1;
-	r->reader = stream_reader_open(&(struct stream_place){ q->map, r->access.pages, q->job, r->access.key }, &expected, err);
+	r->reader = stream_reader_open(&(struct stream_place){ q->map, r->access.pages, q->job, r->access.key, r->access.also },
+				       &expected, err);
 	return r->reader ? 0 : -1;
 }
 

@@ -418,14 +418,14 @@ static int open_writer(struct save *s, struct fm_error *err)
 	const struct request *q = s->worker->request;
 	struct stream_options options = { .parent = q->parent, .nice = PUMP_NICE };
 
-	if (store_access_open(&s->access, q->folder, q->job, q->key_file, true, err) < 0)
+	if (store_access_local(&s->access, q->folder, q->job, q->local, q->key_file, true, err) < 0)
 		return -1;
 	s->claims = q->claims ? claims_create(q->claims, err) : NULL;
 	if (q->claims && !s->claims)
 		return -1;
 	options.claims = s->claims ? claims_calls(s->claims) : NULL;
-	s->writer = stream_writer_create(&(struct stream_place){ q->map, s->access.pages, q->job, s->access.key }, &options,
-					 err);
+	s->writer = stream_writer_create(&(struct stream_place){ q->map, s->access.pages, q->job, s->access.key, s->access.also },
+					 &options, err);
 	return s->writer ? 0 : -1;
 }
 

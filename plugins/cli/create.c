@@ -110,6 +110,18 @@ static int wait_whole(struct watch *w, struct fm_error *err)
 	return rc;
 }
 
+/* Whole it is, but where? What a node's loss would take is not to be found out afterwards. */
+static void print_levels_left(struct json_object *levels)
+{
+	for (size_t i = 0; levels && i < json_object_array_length(levels); i++) {
+		struct json_object *l = json_object_array_get_idx(levels, i);
+		FM_AUTO_FREE char *name = text_plain(print_text_at(l, "name")), *state = text_plain(print_text_at(l, "state"));
+
+		if (strcmp(state, "whole") != 0)
+			printf("level %s: %s so far\n", name, state);
+	}
+}
+
 static int print_whole(struct watch *w, struct fm_error *err)
 {
 	struct json_object *s = w->snapshot, *members = print_at(s, "members");
@@ -127,6 +139,7 @@ static int print_whole(struct watch *w, struct fm_error *err)
 	       took);
 	if (*dir)
 		printf("%s\n", dir);
+	print_levels_left(print_at(s, "levels"));
 	return 0;
 }
 

@@ -110,7 +110,7 @@ static int export_disk(const struct cli *cli, struct fm_snapshot_id *id, unsigne
 	const char *store = cli->conf.store_dir;
 	FM_AUTO_JSON struct json_object *manifest = store_manifest(store, id, err);
 	FM_AUTO_FREE char *dir = store_snapshot_dir(store, id);
-	FM_AUTO_FREE char *path = NULL;
+	FM_AUTO_FREE char *path = NULL, *local = fm_format("%s/%u/pages", cli->conf.local_dir, id->job);
 	struct progress *progress;
 	struct store_access access;
 	struct store_disk disk;
@@ -121,13 +121,13 @@ static int export_disk(const struct cli *cli, struct fm_snapshot_id *id, unsigne
 	if (!manifest || find_disk(manifest, rank, cli->disk, &disk, err) < 0)
 		return -1;
 	path = dir ? fm_format("%s/%s", dir, disk.map.name) : NULL;
-	if (!path)
+	if (!path || !local)
 		return fm_fail(err, FM_FAILED, "out of memory");
 	progress = progress_begin(&(struct progress_options){ 0 }, true); /* takes the file away when interrupted */
 	rc = store_access_job(&access, store, id->job, cli->conf.key_file, false, err);
 	if (rc == 0)
-		rc = write_disk(&(struct stream_place){ path, access.pages, id->job, access.key }, &disk, progress,
-				cli->operands[2], err);
+		rc = write_disk(&(struct stream_place){ path, access.pages, id->job, access.key, *cli->conf.local_dir ? local : NULL },
+				&disk, progress, cli->operands[2], err);
 	progress_end(progress);
 	store_access_close(&access);
 	*bytes_r = disk.size;
@@ -138,7 +138,7 @@ static int export(const struct cli *cli, struct fm_snapshot_id *id, unsigned ran
 {
 	const char *store = cli->conf.store_dir, *file = cli->operands[2];
 	FM_AUTO_JSON struct json_object *manifest = store_manifest(store, id, err);
-	FM_AUTO_FREE char *dir = NULL, *map_path = NULL;
+	FM_AUTO_FREE char *dir = NULL, *map_path = NULL, *local = NULL;
 	struct store_access access;
 	struct store_file map, held;
 	struct source source = { .quiet = cli->quiet || cli->json };
@@ -149,14 +149,16 @@ static int export(const struct cli *cli, struct fm_snapshot_id *id, unsigned ran
 		return -1;
 	dir = store_snapshot_dir(store, id);
 	map_path = dir ? fm_format("%s/%s", dir, map.name) : NULL;
-	if (!map_path)
+	local = fm_format("%s/%u/pages", cli->conf.local_dir, id->job);
+	if (!map_path || !local)
 		return fm_fail(err, FM_FAILED, "out of memory");
 	source.all = map.raw_bytes;
 	fm_snapshot_id_format(id, source.name);
 	snprintf(source.what, sizeof(source.what), "member %u", rank);
 	progress = progress_begin(&(struct progress_options){ .name = source.name }, source.quiet); /* before there are threads */
 	if (store_access_job(&access, store, id->job, cli->conf.key_file, false, err) == 0)
-		source.reader = stream_reader_open(&(struct stream_place){ map_path, access.pages, id->job, access.key }, &map, err);
+		source.reader = stream_reader_open(&(struct stream_place){ map_path, access.pages, id->job, access.key,
+								     *cli->conf.local_dir ? local : NULL }, &map, err);
 	if (source.reader)
 		rc = strcmp(file, "-") ? write_file(&source, progress, file, bytes_r, err) :
 					 copy(&source, progress, STDOUT_FILENO, "standard output", bytes_r, err);

@@ -48,6 +48,8 @@ void print_levels(struct json_object *levels)
 
 		print_field(i ? "" : "Levels", fm_format("%s (%s): %s", print_text_at(level, "name"), print_text_at(level, "where"),
 							 state ? state : "?"));
+		for (size_t k = 0; k < length(print_at(level, "notes")); k++)
+			print_field("", strdup(json_object_get_string(json_object_array_get_idx(print_at(level, "notes"), k))));
 	}
 }
 
@@ -79,6 +81,7 @@ void levels_warn(struct json_object *errors)
 char *print_restored(struct json_object *job)
 {
 	const char *from = print_text_at(job, "restored_from"), *level = print_text_at(job, "restored_level");
+	const char *obtained = print_text_at(print_at(job, "obtained"), "level"); /* where there are nodes' own disks */
 	FM_AUTO_FREE char *bytes = text_size(fm_json_int_or(job, "fetched_bytes", 0));
 	long long files = (long long)fm_json_int_or(job, "fetched_files", 0);
 
@@ -87,7 +90,7 @@ char *print_restored(struct json_object *job)
 	if (!*level)
 		return strdup(from);
 	if (!files)
-		return fm_format("%s from %s", from, level);
+		return fm_format("%s from %s%s", from, *obtained ? "level " : "", *obtained ? obtained : level);
 	return fm_format("%s from level %s (%lld file%s, %s fetched)", from, level, files, files == 1 ? "" : "s", bytes ? bytes : "?");
 }
 

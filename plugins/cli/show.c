@@ -179,7 +179,7 @@ static int get_snapshot(struct cli *cli, const struct fm_snapshot_id *id, const 
 	char name[24];
 
 	fm_snapshot_id_format(id, name);
-	path = fm_format("/v1/snapshots/%s", name);
+	path = fm_format("/v1/snapshots/%s?disks=1", name);
 	if (!path)
 		return fm_fail(err, FM_FAILED, "out of memory");
 	/* One that is being made is known to the job's own agents only… */

@@ -268,7 +268,7 @@ static int stream(char **argv, const struct arguments *a)
 	if (file < 0 || !piece)
 		return fail("cannot open the file");
 	if (key_open(argv[0], a, true, &key, &err) == 0)
-		w = stream_writer_create(&(struct stream_place){ argv[1], argv[0], JOB, key },
+		w = stream_writer_create(&(struct stream_place){ argv[1], argv[0], JOB, key, NULL },
 					 &(struct stream_options){ .parent = a->parent, .zstd = a->writer.codec == PAGES_ZSTD },
 					 &err);
 	if (!w || (a->pipe ? pump_file(w, file, piece, &err) : copy_file(w, file, piece, &err)) < 0)
@@ -335,7 +335,7 @@ static int unstream(char **argv, const struct arguments *a)
 	struct feed *f = NULL;
 
 	if (key_open(argv[0], a, false, &key, &err) == 0 && map_expected(argv[1], key, &expected, &err) == 0)
-		r = stream_reader_open_with(&(struct stream_place){ argv[1], argv[0], JOB, key }, &expected, &o, &err);
+		r = stream_reader_open_with(&(struct stream_place){ argv[1], argv[0], JOB, key, NULL }, &expected, &o, &err);
 	if (r)
 		f = feed_start(&(struct feed_source){ from_stream, stream_end, NULL, r }, &err);
 	if (!f || drain(f, argv[2], &err) < 0)

@@ -84,7 +84,7 @@ static int setup(void **state)
 	if (fm_file_write(manifest, 0600, "{}", 2, &err) < 0) /* else what is missing was removed meanwhile */
 		return -1;
 	write_image(d->image, 1);
-	d->at = (struct stream_place){ d->map, d->world->packs, 77, NULL };
+	d->at = (struct stream_place){ d->map, d->world->packs, 77, NULL, NULL };
 	*state = d;
 	return 0;
 }
@@ -270,7 +270,7 @@ static void test_another_kind(void **state)
 	OK(store_manifest_member(manifest, 0, &map, &held, &err));
 	of_domain = fm_format("%s/5/%u/%s", d->world->store, id.n, map.name);
 	pages = fm_format("%s/5/pages", d->world->store);
-	assert_int_equal(disk_map_read(&(struct stream_place){ of_domain, pages, 5, NULL }, &map, SIZE, -1, &o, &err), -1);
+	assert_int_equal(disk_map_read(&(struct stream_place){ of_domain, pages, 5, NULL, NULL }, &map, SIZE, -1, &o, &err), -1);
 	assert_int_equal(err.code, FM_CORRUPT);
 	assert_non_null(strstr(err.text, "no disk's map"));
 }

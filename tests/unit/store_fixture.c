@@ -168,7 +168,7 @@ static int write_member(const char *store, const struct fm_snapshot_id *id, unsi
 	FM_AUTO_FREE char *path = fm_format("%s/member-%u.map", dir, rank);
 	FM_AUTO_FREE char *name = fm_format("member-%u.held", rank);
 	FM_AUTO_FREE unsigned char *state = fixture_state(2000, rank);
-	struct stream_writer *w = stream_writer_create(&(struct stream_place){ path, pages, id->job, NULL },
+	struct stream_writer *w = stream_writer_create(&(struct stream_place){ path, pages, id->job, NULL, NULL },
 						       &(struct stream_options){ 0 }, err);
 	struct stream_saved saved;
 	struct sample s = { 0 };

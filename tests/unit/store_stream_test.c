@@ -62,7 +62,7 @@ static int setup(void **state)
 	b->dir = fixture_store();
 	b->path = fm_format("%s/member-0.map", b->dir);
 	b->pages = fm_format("%s/pages", b->dir);
-	b->at = (struct stream_place){ b->path, b->pages, 7, key };
+	b->at = (struct stream_place){ b->path, b->pages, 7, key, NULL };
 	*state = b;
 	return 0;
 }

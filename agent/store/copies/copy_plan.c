@@ -171,13 +171,31 @@ static int add_member_file(struct copy *c, const struct store_file *file, struct
 	return 0;
 }
 
+/* Packs that the nodes have on their own disks come to StoreDir by and by (agent/local). */
+static int check_flushed(struct copy *c, const struct pages_map *map, struct fm_error *err)
+{
+	char id[65];
+
+	for (size_t i = 0; pages_map_pack(map, i, id); i++) {
+		FM_AUTO_FREE char *path = fm_format("%s/%s.pack", c->access.pages, id);
+
+		if (!path || access(path, F_OK) < 0)
+			return fm_fail(err, FM_BUSY, "pack %.12s… is not in StoreDir yet, only on a node's own disk", id);
+	}
+	return 0;
+}
+
 /* What of packs its map needs. */
-static int add_sources(struct copy *c, const struct store_file *map, struct fm_error *err)
+static int add_sources(struct copy *c, const struct store_file *map, bool local, struct fm_error *err)
 {
 	FM_AUTO_FREE char *path = folder_path(c->site->store, &c->id, map->name, err);
 	struct pages_map *m = path ? pages_map_open(path, c->id.job, c->access.key, map->sha256, err) : NULL;
-	int rc = m ? pages_map_sources(c->pages, m, add_source, &c->list, err) : -1;
+	int rc = m ? 0 : -1;
 
+	if (rc == 0 && local)
+		rc = check_flushed(c, m, err);
+	if (rc == 0)
+		rc = pages_map_sources(c->pages, m, add_source, &c->list, err);
 	pages_map_close(m);
 	return rc;
 }
@@ -188,7 +206,7 @@ static int add_member(struct copy *c, struct json_object *member, struct fm_erro
 	bool pages;
 
 	for (size_t i = 0; manifest_member_file(member, i, &file, &pages); i++)
-		if (add_member_file(c, &file, err) < 0 || (pages && add_sources(c, &file, err) < 0))
+		if (add_member_file(c, &file, err) < 0 || (pages && add_sources(c, &file, fm_json_bool_or(member, "local", false), err) < 0))
 			return -1;
 	return 0;
 }

@@ -182,7 +182,7 @@ static int verify_whole(struct verify *v, const struct store_file *map, struct f
 
 	if (!path || verify_sources(v, path, map, err) < 0)
 		return -1;
-	reader = stream_reader_open(&(struct stream_place){ path, v->access.pages, v->id.job, v->access.key }, map, err);
+	reader = stream_reader_open(&(struct stream_place){ path, v->access.pages, v->id.job, v->access.key, NULL }, map, err);
 	stream_reader_close(reader);
 	return reader ? 0 : -1;
 }
@@ -193,7 +193,7 @@ static int verify_disks(struct verify *v, struct json_object *member, struct fm_
 
 	for (size_t i = 0; manifest_member_disk(member, i, &disk); i++) {
 		FM_AUTO_FREE char *path = folder_path(v->site->store, &v->id, disk.map.name, err);
-		const struct stream_place at = { path, v->access.pages, v->id.job, v->access.key };
+		const struct stream_place at = { path, v->access.pages, v->id.job, v->access.key, NULL };
 
 		if (!path || verify_sources(v, path, &disk.map, err) < 0 || disk_map_check(&at, &disk.map, disk.size, err) < 0)
 			return -1;

@@ -73,6 +73,14 @@ struct pages_store;
 struct pages_store *pages_store_open(const char *dir, uint32_t job, const struct pages_key *key, struct fm_error *err);
 void pages_store_close(struct pages_store *s); /* NULL is fine */
 
+/*
+ * A further place of the job's packs, read only: what it has is found by readers, and known to writers, who write to dir
+ * alone. A pack that both have is read from dir, unless it is damaged there. It need not exist; no sweep of its packs
+ * begins while a writer or a reader of s is there. Once, before anything is made from s. What scans, verifies or sweeps
+ * by name (pages_pack_…) is about dir.
+ */
+int pages_store_also(struct pages_store *s, const char *place, struct fm_error *err);
+
 /* How long a writer or a reader that begins waits for a sweep to give way, in ms; before the first of them. */
 #define PAGES_WAIT_MS 20000
 void pages_store_wait(struct pages_store *s, int64_t ms);
@@ -344,6 +352,9 @@ struct pages_verdict {
 };
 /* Read one pack from its first byte to its last; every page is hashed. Any flipped bit is found and named. */
 int pages_pack_verify(struct pages_store *s, const char id[65], struct pages_verdict *verdict_r, struct fm_error *err);
+
+/* Is the pack in dir, or in the further place, and its index right? Its pages are not read. FM_CORRUPT: not, or missing. */
+int pages_pack_check(struct pages_store *s, const char id[65], struct fm_error *err);
 
 struct pages_rewrite_options {
 	enum pages_codec codec;

@@ -27,7 +27,7 @@ static int add_other(void *data, const uint8_t id[32], const struct pages_store 
 	for (size_t i = 0; i < s->packs; i++)
 		if (memcmp(s->pack[i]->id, id, 32) == 0)
 			return 0;
-	p = pack_open(store->dir, id, store->job, store->key, true, &ignored);
+	p = store_pack_open(store, id, true, &ignored);
 	if (!p) /* damaged: not a place to look */
 		return 0;
 	bigger = realloc(s->other, (s->others + 1) * sizeof(*bigger));
@@ -77,7 +77,7 @@ static int packs_open(struct read_source *s, const struct pages_store *store, st
 		return fm_fail(err, FM_FAILED, "out of memory");
 	for (; s->packs < s->map->packs; s->packs++) {
 		const struct map_pack *wanted = &s->map->pack[s->packs];
-		struct pack *p = pack_open(store->dir, wanted->id, store->job, store->key, true, err);
+		struct pack *p = store_pack_open(store, wanted->id, true, err);
 
 		if (!p)
 			return -1;
@@ -114,7 +114,7 @@ int read_source_init(struct read_source *s, const struct pages_store *store, con
 	s->map = m;
 	if (packs_open(s, store, err) < 0)
 		return -1;
-	if (any_absent(s) && store_each(store->dir, each_other, &others, NULL, err) < 0)
+	if (any_absent(s) && store_each_place(store, each_other, &others, NULL, err) < 0)
 		return -1;
 	bytes = frame_bytes_max(s);
 	entries = cache_bytes / bytes;

@@ -34,7 +34,7 @@ struct reader_thread {
 struct pages_reader {
 	struct read_source source;
 	unsigned threads, running;
-	int lock_fd; /* shared with writers: no sweep; -1: none */
+	struct store_locks locks; /* shared with writers: no sweep */
 	struct reader_thread thread[PAGES_THREADS_MAX];
 	struct ahead **ring; /* made when pages are wanted in order */
 	size_t rings, head;  /* the caller has, or wants, ring[head] */
@@ -130,10 +130,10 @@ struct pages_reader *pages_reader_create(struct pages_store *s, const struct pag
 	pthread_mutex_init(&r->lock, NULL);
 	pthread_cond_init(&r->work, NULL);
 	pthread_cond_init(&r->done, NULL);
-	r->lock_fd = -1;
+	r->locks = (struct store_locks)STORE_UNLOCKED;
 	r->queue_end = &r->queue;
 	r->threads = o->threads ? o->threads : processors();
-	if (store_lock_to_read(s, &r->lock_fd, err) == 0 && /* before the packs are looked at */
+	if (store_lock_to_read(s, &r->locks, err) == 0 && /* before the packs are looked at */
 	    read_source_init(&r->source, s, m, o->cache_bytes ? o->cache_bytes : CACHE_DEFAULT, r->threads, err) == 0 &&
 	    threads_start(r, o->hash, s->key, err) == 0)
 		return r;
@@ -159,8 +159,7 @@ void pages_reader_destroy(struct pages_reader *r)
 		free(r->ring[i]);
 	free(r->ring);
 	read_source_dispose(&r->source);
-	if (r->lock_fd >= 0)
-		close(r->lock_fd);
+	store_unlock(&r->locks);
 	pthread_cond_destroy(&r->done);
 	pthread_cond_destroy(&r->work);
 	pthread_mutex_destroy(&r->lock);

@@ -20,7 +20,12 @@ struct sources {
 
 int pages_store_hold(struct pages_store *s, int *fd_r, struct fm_error *err)
 {
-	return store_lock_to_read(s, fd_r, err);
+	struct store_locks locks;
+	int rc = store_lock_to_read(s, &locks, err);
+
+	*fd_r = fm_steal_fd(&locks.dir);
+	store_unlock(&locks);
+	return rc;
 }
 
 static int add(struct sources *s, struct pack *p)

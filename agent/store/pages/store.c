@@ -45,6 +45,51 @@ struct pages_store *pages_store_open(const char *dir, uint32_t job, const struct
 	return NULL;
 }
 
+int pages_store_also(struct pages_store *s, const char *place, struct fm_error *err)
+{
+	if (s->also)
+		return fm_fail(err, FM_USAGE, "%s: it has a further place already, %s", s->dir, s->also);
+	s->also = strdup(place);
+	return s->also ? 0 : fm_fail(err, FM_FAILED, "%s: out of memory", place);
+}
+
+static bool has(const char *dir, const uint8_t id[32])
+{
+	FM_AUTO_FREE char *path = NULL;
+	char hex[65];
+
+	hash_hex(id, hex);
+	path = fm_format("%s/%s" PACK_SUFFIX, dir, hex);
+	return path && access(path, F_OK) == 0;
+}
+
+struct pack *store_pack_open(const struct pages_store *s, const uint8_t id[32], bool keep_fd, struct fm_error *err)
+{
+	struct pack *p = pack_open(s->dir, id, s->job, s->key, keep_fd, err);
+	struct fm_error why;
+
+	if (p || !s->also || err->code != FM_CORRUPT)
+		return p;
+	p = pack_open(s->also, id, s->job, s->key, keep_fd, &why);
+	if (!p && (has(s->also, id) || why.code != FM_CORRUPT) && !has(s->dir, id))
+		*err = why; /* that it is missing in dir is no news then */
+	else if (!p && !has(s->dir, id))
+		fm_context(err, "nor is it in %s", s->also);
+	return p;
+}
+
+int pages_pack_check(struct pages_store *s, const char id[65], struct fm_error *err)
+{
+	uint8_t bytes[32];
+	struct pack *p;
+
+	if (!hash_parse(id, bytes))
+		return fm_fail(err, FM_USAGE, "%s: \"%.70s\" is no pack's id", s->dir, id);
+	p = store_pack_open(s, bytes, false, err);
+	pack_close(p);
+	return p ? 0 : -1;
+}
+
 int store_sync_name(const struct pages_store *s, struct fm_error *err)
 {
 	FM_AUTO_FREE char *parent = fm_format("%s/..", s->dir);
@@ -61,6 +106,7 @@ void pages_store_close(struct pages_store *s)
 		pack_close(s->pack[i]);
 	free(s->pack);
 	free(s->dir);
+	free(s->also);
 	free(s);
 }
 
@@ -93,7 +139,7 @@ long store_add(struct pages_store *s, const uint8_t id[32], struct fm_error *err
 
 	if (room_make(s, err) < 0)
 		return -1;
-	p = pack_open(s->dir, id, s->job, s->key, false, err);
+	p = store_pack_open(s, id, false, err);
 	if (!p)
 		return -1;
 	s->pack[s->packs] = p;
@@ -141,6 +187,16 @@ int store_each(const char *dir, int (*each)(void *data, const uint8_t id[32]), v
 	return rc;
 }
 
+int store_each_place(const struct pages_store *s, int (*each)(void *data, const uint8_t id[32]), void *data,
+		     uint64_t *parts_r, struct fm_error *err)
+{
+	int rc = store_each(s->dir, each, data, parts_r, err);
+
+	if (rc != 0 || !s->also || (access(s->also, F_OK) < 0 && errno == ENOENT))
+		return rc;
+	return store_each(s->also, each, data, NULL, err);
+}
+
 struct scan {
 	struct pages_store *store;
 	struct pack **had; /* before; an entry goes NULL when it is still there */
@@ -167,7 +223,7 @@ static int scan_one(void *data, const uint8_t id[32])
 	struct fm_error why;
 	long at;
 
-	if (!wanted(scan, id))
+	if (!wanted(scan, id) || (s->also && store_index(s, id) >= 0))
 		return 0;
 	for (size_t i = 0; i < scan->had_count; i++)
 		if (scan->had[i] && memcmp(scan->had[i]->id, id, 32) == 0) {
@@ -202,7 +258,7 @@ int store_scan(struct pages_store *s, const struct pages_map *first, size_t most
 	s->pack = NULL;
 	s->room = s->packs = 0;
 	memset(&s->found, 0, sizeof(s->found));
-	rc = store_each(s->dir, scan_one, &scan, &s->found.parts, err);
+	rc = store_each_place(s, scan_one, &scan, &s->found.parts, err);
 	for (size_t i = 0; i < scan.had_count; i++)
 		pack_close(scan.had[i]); /* gone from the folder: nothing new may refer to it */
 	free(scan.had);

@@ -8,6 +8,7 @@
 
 struct pages_store {
 	char *dir;
+	char *also; /* a further place of packs, read only; NULL: none */
 	uint32_t job;
 	const struct pages_key *key; /* NULL: nothing is encrypted */
 	struct pack **pack; /* of the last scan, and what a writer has added since; their frames cannot be read */
@@ -26,15 +27,28 @@ long store_add(struct pages_store *s, const uint8_t id[32], struct fm_error *err
 /* pages_store_scan() of no more packs than `most`, and those of `first` (may be NULL) in any case; 0: of all. */
 int store_scan(struct pages_store *s, const struct pages_map *first, size_t most, struct fm_error *err);
 
+/* pack_open() wherever it is. */
+struct pack *store_pack_open(const struct pages_store *s, const uint8_t id[32], bool keep_fd, struct fm_error *err);
+
 /* Calls each for all "<id>.pack" in dir until it says other than 0, and returns that. parts_r (may be NULL): the
  * number of .part files. */
 int store_each(const char *dir, int (*each)(void *data, const uint8_t id[32]), void *data, uint64_t *parts_r,
 	       struct fm_error *err);
 
-/* sweep.c: a descriptor that holds the lock until it is closed; -1: FM_BUSY, … */
-int store_lock(const struct pages_store *s, bool alone, struct fm_error *err);
-/* The same for who reads: *fd_r is -1 where nothing can be written, so that no sweep can be either. */
-int store_lock_to_read(const struct pages_store *s, int *fd_r, struct fm_error *err);
+/* The same in dir, then in the further place: what both have comes twice. */
+int store_each_place(const struct pages_store *s, int (*each)(void *data, const uint8_t id[32]), void *data,
+		     uint64_t *parts_r, struct fm_error *err);
+
+/* sweep.c: shared by writers and readers, until store_unlock(); -1: no lock. */
+struct store_locks {
+	int dir, also;
+};
+#define STORE_UNLOCKED { -1, -1 }
+/* FM_BUSY, … Nothing is locked then. */
+int store_lock(const struct pages_store *s, struct store_locks *locks_r, struct fm_error *err);
+/* The same for who reads: where nothing can be written there is no lock, as no sweep can be either. */
+int store_lock_to_read(const struct pages_store *s, struct store_locks *locks_r, struct fm_error *err);
+void store_unlock(struct store_locks *locks);
 
 /* store.c: the name of the folder itself is durable. */
 int store_sync_name(const struct pages_store *s, struct fm_error *err);

@@ -24,9 +24,9 @@
 #define LOOK_NS 20000000L
 #define GIVEN_UP 2
 
-static int lock_open(const struct pages_store *s, const char *name, struct fm_error *err)
+static int lock_open(const char *dir, const char *name, struct fm_error *err)
 {
-	FM_AUTO_FREE char *path = fm_format("%s/%s", s->dir, name);
+	FM_AUTO_FREE char *path = fm_format("%s/%s", dir, name);
 	int fd;
 
 	if (!path)
@@ -39,13 +39,13 @@ static int lock_open(const struct pages_store *s, const char *name, struct fm_er
 }
 
 /* 1 taken, 0 somebody else has it, -1. */
-static int lock_try(const struct pages_store *s, int fd, int how, struct fm_error *err)
+static int lock_try(const char *dir, int fd, int how, struct fm_error *err)
 {
 	if (flock(fd, how | LOCK_NB) == 0)
 		return 1;
 	if (errno == EWOULDBLOCK || errno == EINTR)
 		return 0;
-	return fm_fail(err, FM_FAILED, "cannot lock the pages in %s: %s", s->dir, strerror(errno));
+	return fm_fail(err, FM_FAILED, "cannot lock the pages in %s: %s", dir, strerror(errno));
 }
 
 static int64_t now_ms(void)
@@ -57,13 +57,13 @@ static int64_t now_ms(void)
 }
 
 /* Who would have it alone waits for a sweep, which gives way; for writers and readers he does not. */
-static int lock_try_again(const struct pages_store *s, int fd, bool alone, struct fm_error *err)
+static int lock_try_again(const char *dir, int fd, bool alone, struct fm_error *err)
 {
-	int rc = lock_try(s, fd, alone ? LOCK_EX : LOCK_SH, err);
+	int rc = lock_try(dir, fd, alone ? LOCK_EX : LOCK_SH, err);
 
 	if (rc != 0 || !alone)
 		return rc;
-	rc = lock_try(s, fd, LOCK_SH, err);
+	rc = lock_try(dir, fd, LOCK_SH, err);
 	if (rc > 0)
 		flock(fd, LOCK_UN);
 	return rc > 0 ? GIVEN_UP : rc;
@@ -73,50 +73,83 @@ static int lock_try_again(const struct pages_store *s, int fd, bool alone, struc
  * A sweep has it. Say that it is wanted and look again until it is there, or time is over: as lock_try(). GIVEN_UP: it
  * is somebody else who has it.
  */
-static int lock_wait(const struct pages_store *s, int fd, bool alone, struct fm_error *err)
+static int lock_wait(const char *dir, int64_t wait_ms, int fd, bool alone, struct fm_error *err)
 {
 	const struct timespec pause = { 0, LOOK_NS };
-	int64_t wait_ms = alone ? s->sweep_wait_ms : s->wait_ms, until = now_ms() + wait_ms;
+	int64_t until = now_ms() + wait_ms;
 	FM_AUTO_CLOSE int want = -1;
 	int rc = 0;
 
 	if (wait_ms <= 0)
 		return 0;
-	want = lock_open(s, WANT_NAME, err);
+	want = lock_open(dir, WANT_NAME, err);
 	if (want < 0)
 		return -1;
 	while (rc == 0 && now_ms() < until) {
 		/* In vain only while a sweep looks whether somebody wants it. */
-		if (lock_try(s, want, LOCK_SH, err) < 0)
+		if (lock_try(dir, want, LOCK_SH, err) < 0)
 			return -1;
 		nanosleep(&pause, NULL);
-		rc = lock_try_again(s, fd, alone, err);
+		rc = lock_try_again(dir, fd, alone, err);
 	}
 	return rc;
 }
 
-int store_lock(const struct pages_store *s, bool alone, struct fm_error *err)
+/* alone: as a sweep; else as one who writes or reads. */
+static int lock_take(const char *dir, int64_t wait_ms, bool alone, struct fm_error *err)
 {
-	FM_AUTO_CLOSE int fd = lock_open(s, LOCK_NAME, err);
+	FM_AUTO_CLOSE int fd = lock_open(dir, LOCK_NAME, err);
 	int rc;
 
 	if (fd < 0)
 		return -1;
-	rc = lock_try(s, fd, alone ? LOCK_EX : LOCK_SH, err);
+	rc = lock_try(dir, fd, alone ? LOCK_EX : LOCK_SH, err);
 	if (rc == 0)
-		rc = lock_wait(s, fd, alone, err);
+		rc = lock_wait(dir, wait_ms, fd, alone, err);
 	if (rc == 1)
 		return fm_steal_fd(&fd);
 	if (rc >= 0)
-		fm_fail(err, FM_BUSY, "%s: %s", s->dir,
+		fm_fail(err, FM_BUSY, "%s: %s", dir,
 			alone ? "pages are being written, read, or swept" : "a sweep is under way");
 	return -1;
 }
 
-int store_lock_to_read(const struct pages_store *s, int *fd_r, struct fm_error *err)
+static bool is_there(const char *dir)
 {
-	*fd_r = store_lock(s, false, err);
-	return *fd_r >= 0 || err->code == FM_INCOMPATIBLE ? 0 : -1;
+	return access(dir, F_OK) == 0 || errno != ENOENT;
+}
+
+int store_lock(const struct pages_store *s, struct store_locks *locks_r, struct fm_error *err)
+{
+	int64_t wait_ms = s->wait_ms > 0 ? s->wait_ms : 0;
+
+	*locks_r = (struct store_locks)STORE_UNLOCKED;
+	locks_r->dir = lock_take(s->dir, wait_ms, false, err);
+	if (locks_r->dir < 0)
+		return -1;
+	if (!s->also || !is_there(s->also))
+		return 0;
+	locks_r->also = lock_take(s->also, wait_ms, false, err);
+	/* FM_INCOMPATIBLE: it cannot be written, so nobody can sweep it from here; elsewhere that would be a lock we cannot have. */
+	if (locks_r->also >= 0 || err->code == FM_INCOMPATIBLE) {
+		err->code = FM_OK;
+		return 0;
+	}
+	store_unlock(locks_r);
+	return -1;
+}
+
+int store_lock_to_read(const struct pages_store *s, struct store_locks *locks_r, struct fm_error *err)
+{
+	return store_lock(s, locks_r, err) == 0 || err->code == FM_INCOMPATIBLE ? 0 : -1;
+}
+
+void store_unlock(struct store_locks *locks)
+{
+	if (locks->dir >= 0)
+		close(fm_steal_fd(&locks->dir));
+	if (locks->also >= 0)
+		close(fm_steal_fd(&locks->also));
 }
 
 void pages_sweep_wait(struct pages_store *s, int64_t ms)
@@ -128,10 +161,10 @@ int pages_sweep_begin(struct pages_store *s, struct fm_error *err)
 {
 	if (s->sweep_fd >= 0)
 		return fm_fail(err, FM_BUSY, "%s: a sweep is under way", s->dir);
-	s->want_fd = lock_open(s, WANT_NAME, err);
+	s->want_fd = lock_open(s->dir, WANT_NAME, err);
 	if (s->want_fd < 0)
 		return -1;
-	s->sweep_fd = store_lock(s, true, err);
+	s->sweep_fd = lock_take(s->dir, s->sweep_wait_ms, true, err);
 	if (s->sweep_fd >= 0)
 		return 0;
 	close(fm_steal_fd(&s->want_fd));

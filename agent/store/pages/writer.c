@@ -44,20 +44,24 @@ struct pages_writer *pages_writer_create(struct pages_store *s, const struct pag
 					 struct fm_error *err)
 {
 	struct pages_writer_options o = *options;
-	FM_AUTO_CLOSE int lock_fd = -1;
+	struct store_locks locks;
 	struct pages_writer *w;
 
 	if (options_check(&o, err) < 0)
-		return NULL;
-	lock_fd = store_lock(s, false, err); /* before what is there is looked at */
-	if (lock_fd < 0 || store_sync_name(s, err) < 0 || store_scan(s, o.parent, o.packs_most, err) < 0)
 		return NULL;
 	w = calloc(1, sizeof(*w));
 	if (!w) {
 		fm_fail(err, FM_FAILED, "out of memory");
 		return NULL;
 	}
-	w->lock_fd = fm_steal_fd(&lock_fd);
+	/* The lock before what is there is looked at. */
+	if (store_lock(s, &locks, err) < 0 || store_sync_name(s, err) < 0 ||
+	    store_scan(s, o.parent, o.packs_most, err) < 0) {
+		store_unlock(&locks);
+		free(w);
+		return NULL;
+	}
+	w->locks = locks;
 	pthread_mutex_init(&w->lock, NULL);
 	pthread_cond_init(&w->work, NULL);
 	pthread_cond_init(&w->room, NULL);
@@ -212,7 +216,7 @@ static void writer_free(struct pages_writer *w)
 	free(w->ask);
 	free(w->others);
 	place_dispose(&w->place);
-	close(w->lock_fd);
+	store_unlock(&w->locks);
 	pthread_cond_destroy(&w->room);
 	pthread_cond_destroy(&w->work);
 	pthread_mutex_destroy(&w->lock);

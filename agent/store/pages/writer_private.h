@@ -46,7 +46,7 @@ struct pages_writer {
 	int nice;
 	struct writer_thread thread[PAGES_THREADS_MAX];
 	struct batch *filling; /* the caller's */
-	int lock_fd;           /* shared with other writers: no sweep */
+	struct store_locks locks; /* shared with other writers: no sweep */
 	uint64_t turns_given;
 	/* under the lock */
 	pthread_mutex_t lock;
