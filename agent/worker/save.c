@@ -141,8 +141,9 @@ static void on_armed(bool live, uint64_t raw_bytes, void *data)
 static enum save_verdict catch_up(struct save *s)
 {
 	enum command command = control_wait(s->worker->control, 0, pump_done_fd(s->pump));
+	bool ready; /* once it was: what is in the pipe still may fill it again */
 
-	while (command == COMMAND_NONE && !pump_is_ready(s->pump) && control_now_ms() < s->deadline_ms)
+	while (!(ready = pump_is_ready(s->pump)) && command == COMMAND_NONE && control_now_ms() < s->deadline_ms)
 		command = control_wait(s->worker->control, CATCH_UP_MS, pump_done_fd(s->pump));
 	if (command == COMMAND_EVENT) {
 		pump_failed(s->pump, &s->why);
@@ -150,7 +151,7 @@ static enum save_verdict catch_up(struct save *s)
 	}
 	if (command != COMMAND_NONE)
 		return unexpected(s, command);
-	if (!pump_is_ready(s->pump)) {
+	if (!ready) {
 		fm_fail(&s->why, FM_TIMEOUT, "the store does not keep up with the domain's memory");
 		return SAVE_ABORT;
 	}
