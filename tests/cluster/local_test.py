@@ -157,6 +157,69 @@ def reed_solomon():
 
 
 @test
+def disks():
+    """a member's writable disk goes the way of its memory: protected, fetched or rebuilt with it"""
+    with Disks(4, Protect="partner", Flush="no") as c:
+        size = 1 << 20
+        folder = os.path.join(c.images, "tiny")
+        with open(os.path.join(folder, "base"), "wb") as f:
+            f.truncate(size)
+        with open(os.path.join(folder, "image.conf"), "a") as f:
+            f.write("Disk=base,xvdb,w\n")
+        for n in c.nodes.values():
+            n.kill()
+            n.disks = os.path.join(n.run, "disks")
+            n.configure({"Agents": "n[1-4]", "LocalDir": n.local, "Disks": "sim:" + n.disks, **c.settings})
+            n.start()
+        c.put(20, [1, 2])
+        was = seeds(c, 20, [1, 2])
+        content = [os.urandom(65536) for _ in range(2)]
+        for i in (1, 2):
+            with open(os.path.join(c.node(i).disks, "fm-20-%d.xvdb" % (i - 1)), "r+b") as f:
+                f.seek(size // 2)
+                f.write(content[i - 1])
+        c.snapshot(20, 1)
+        c.reaches("20.1", "partner", "whole")
+        c.lose(2)
+        c.node(1).call("DELETE", "/v1/jobs/20/member")
+        levels = restored(c, 21, [3, 4], "20.1", was)
+        assert "partner" in levels, levels
+        for rank, i in enumerate((3, 4)):
+            with open(os.path.join(c.node(i).disks, "fm-21-%d.xvdb" % rank), "rb") as f:
+                f.seek(size // 2)
+                assert f.read(65536) == content[rank], rank
+        assert c.snapshot(21, 3)["members"][0]["disks"]
+
+
+@test
+def behind():
+    """a level behind StoreDir gets it when it is flushed; what no node and no StoreDir has any more comes from there"""
+    with Disks(4) as c:
+        place = os.path.join(c.dir, "second")
+        os.mkdir(place)
+        for n in c.nodes.values():
+            n.kill()
+            n.configure({"Agents": "n[1-4]", "LocalDir": n.local, "LevelRetry": "200ms",
+                         "Level": "second directory:%s same-filesystem=yes" % place, **c.settings})
+            n.start()
+        c.put(22, [1, 2])
+        was = seeds(c, 22, [1, 2])
+        s = c.snapshot(22, 1)
+        assert [x["name"] for x in s["levels"]] == ["local", "shared", "second"], s["levels"]
+        c.reaches("22.1", "second", "whole")
+        assert c.level("22.1", "shared")["state"] == "whole"
+        c.delete(22, [1, 2])
+        c.lose(1)
+        c.lose(2)
+        for name in c.shared(22):
+            os.unlink(os.path.join(c.store, "22", "pages", name))
+        assert restored(c, 23, [3, 4], "22.1", was) == ["shared", "shared"]
+        c.delete(23, [3, 4])
+        v = c.node(3).call("POST", "/v1/snapshots/22.1/verify")
+        assert v["ok"] and [x["name"] for x in v["levels"]] == ["store", "second"], v
+
+
+@test
 def too_many_lost():
     """one more than parity can do: refused, naming the pack and the places; nothing half-written is used"""
     with Disks(5, Protect="xor:2", Flush="no") as c:
