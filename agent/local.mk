@@ -46,6 +46,7 @@ fermatad_LDADD = libagent.la libcut.la libgate.la libfm_store.la libfermata.la \
 cluster_tests = \
 	tests/cluster/abort_test.py \
 	tests/cluster/daemon_test.py \
+	tests/cluster/deferred_test.py \
 	tests/cluster/drain_test.py \
 	tests/cluster/fault_test.py \
 	tests/cluster/group_test.py \
