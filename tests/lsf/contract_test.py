@@ -140,6 +140,39 @@ def killed_and_restarted_elsewhere():
             new.finish()
 
 
+def processes(*words):
+    """Those of this command line."""
+    out = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError), open("/proc/%s/cmdline" % pid) as f:
+            if f.read().split("\0")[:-1] == list(words):
+                out.append(int(pid))
+    return out
+
+
+def process_state(pid):
+    with open("/proc/%d/stat" % pid) as f:
+        return f.read().rsplit(")", 1)[1].split()[0]
+
+
+@test
+def stopped():
+    """echkpnt -s (a queue's job control): stopped in the guest, after the snapshot; SIGCONT lets it go on"""
+    with site(1) as (c, lsf):
+        seconds = "1000%d" % c.port
+        job = begun(c, lsf, [(1, 1)], command="sleep " + seconds)
+        with Guest(c, 1, job.number, USER):
+            job.start()
+            pid = wait_for("the command in the guest", lambda: processes("sleep", seconds))[0]
+            assert job.checkpoint("-s").succeeded
+            wait_for("it to stop", lambda: process_state(pid) == "T")
+            os.killpg(job.process.pid, signal.SIGCONT)
+            wait_for("it to go on", lambda: process_state(pid) == "S")
+            os.killpg(job.process.pid, signal.SIGTERM)  # bkill
+            job.wait()
+            wait_for("its end in the guest", lambda: not processes("sleep", seconds))
+
+
 @test
 def host_failure():
     """a host is lost: LSF restarts the same id by itself, with -f, on others; twice"""
