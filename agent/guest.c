@@ -376,10 +376,24 @@ void guest_abort(struct job *job, const struct fm_error *error)
 
 /* ---- its own end ------------------------------------------------------------------ */
 
-void guest_died(struct job *job, const char *reason)
+/* A job that was dropped and put again has a domain of the same name: the old one's end may be reported late. */
+static bool is_of_earlier(const struct job *job, uint32_t domid)
+{
+	if (!domid)
+		return false;
+	if (job->domid)
+		return domid != job->domid;
+	return job->guest && job->guest->stage < GUEST_BUILDING;
+}
+
+void guest_died(struct job *job, uint32_t domid, const char *reason)
 {
 	struct fm_error error;
 
+	if (is_of_earlier(job, domid)) {
+		fm_debug("%s domain %s (%u) of before: %s", job_tag(job), job->domain, domid, reason);
+		return;
+	}
 	if (job->unwatched || job->state == JOB_FAILED || job->state == JOB_CRASHED)
 		return;
 	fm_fail(&error, FM_FAILED, "the VM of member %u on %s ended: %s", job->rank,
@@ -388,6 +402,7 @@ void guest_died(struct job *job, const char *reason)
 		if (job->guest->stage == GUEST_UNDOING)
 			return;
 		job->guest->died = error;
+		job->guest->died_domid = domid;
 		if (!job->guest->worker) /* else its own words first: it may be the worker that ended it */
 			guest_fail(job->guest, &error);
 		return;

@@ -35,7 +35,7 @@ void guest_open(struct job *job, guest_done done, void *arg);
 /* The group will not be: destroy the VM, state failed. Nothing happens twice. */
 void guest_abort(struct job *job, const struct fm_error *error);
 /* The watch says the domain has ended by itself. */
-void guest_died(struct job *job, const char *reason);
+void guest_died(struct job *job, uint32_t domid, const char *reason);
 /* A domain is left of a member that has ended: it goes. */
 void guest_clear(struct job *job);
 /* Whatever there is of it goes; done() when the domain is no more (error: it may be). */

@@ -35,6 +35,7 @@ struct guest {
 	void *held;                  /* the snapshot's frames, until they are in the gate */
 	size_t held_size;
 	struct fm_error died; /* the watch has said so; code FM_OK: it has not */
+	uint32_t died_domid;  /* of which domain; 0: whichever is there */
 	bool told; /* the failure is the lead's word, not this member's */
 	int probe_fd;
 	struct event *probe;

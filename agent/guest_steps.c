@@ -142,6 +142,9 @@ static void on_built(struct guest *g, struct json_object *event)
 	struct job *job = g->job;
 	struct fm_error err;
 
+	job->domid = (uint32_t)fm_json_int_or(event, "domid", 0);
+	if (g->died_domid && g->died_domid != job->domid) /* one of before */
+		g->died.code = FM_OK;
 	if (attach_gate(g, event, &err)) {
 		guest_fail(g, &err);
 		return;

@@ -51,6 +51,7 @@ struct job {
 	struct fm_error error; /* why failed or crashed, or a sibling's end; code FM_OK: none */
 	int64_t created;       /* seconds since 1970 */
 	char domain[32];
+	uint32_t domid; /* 0: not known: not built yet, or by an agent before this one */
 	char vif[16];
 	char type[8]; /* "pvh", "pv" */
 	char *home;   /* the user's; NULL until known */

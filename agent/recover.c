@@ -125,7 +125,7 @@ static void recover_running(struct recovery *r, struct job *job, struct json_obj
 
 	if (!alive(domain)) {
 		job->error.code = FM_OK;
-		guest_died(job, "it was gone when the agent came back");
+		guest_died(job, 0, "it was gone when the agent came back");
 		return;
 	}
 	if (vifs && json_object_array_length(vifs))
@@ -241,7 +241,7 @@ static void on_roll(struct agent *agent, struct json_object *result, const struc
 		fm_warning("cannot list the domains: %s", error->text);
 	for (struct job *job = error ? NULL : agent->jobs; job; job = job->next)
 		if (job->state == JOB_RUNNING && job->created < roll->asked && !domain_of(result, job->domain))
-			guest_died(job, "it was gone");
+			guest_died(job, 0, "it was gone");
 	free(roll);
 }
 

@@ -42,7 +42,7 @@ static void on_event(struct worker *w, const char *event, struct json_object *o,
 			reason = words[i].words;
 	for (struct job *job = watch->agent->jobs; job; job = job->next)
 		if (strcmp(job->domain, name) == 0) {
-			guest_died(job, reason);
+			guest_died(job, (uint32_t)fm_json_int_or(o, "domid", 0), reason);
 			return;
 		}
 }

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Groups whose owner says only later what they restart from, as under LSF; and numbers that two schedulers share."""
 import os
+import signal
 import sys
 
 sys.dont_write_bytecode = True
@@ -89,6 +90,40 @@ def nobody_says():
         c.delete(58, [1, 2])
         for i in (1, 2):
             refused(3, c.node(i).job, 58)
+
+
+def watcher(node):
+    """The process that reports the ends of a node's domains: the only worker of an agent that does nothing."""
+    def only():
+        pids = open("/proc/%d/task/%d/children" % (node.process.pid, node.process.pid)).read().split()
+        return int(pids[0]) if len(pids) == 1 else None
+    return wait_for("the watch alone", only)
+
+
+@test
+def again_at_once():
+    """a number that is dropped and put again: the end of the domain before, reported late, is not taken for that of the new one"""
+    with Cluster(1) as c:
+        c.put(60, [1])
+        c.put(61, [1])
+        pid = watcher(c.node(1))
+        for state in ("running", "creating"):
+            os.kill(pid, signal.SIGSTOP)
+            c.delete(60, [1])
+            if state == "running":
+                c.put(60, [1])
+            else:
+                defer(c, 60, [1])
+            os.kill(pid, signal.SIGCONT)
+            c.node(1).die("fm-61-0", "crash")  # comes behind it
+            wait_for("the report", lambda: c.node(1).job(61)["state"] == "crashed")
+            assert c.node(1).job(60)["state"] == state, c.node(1).job(60)
+            c.delete(61, [1])
+            c.put(61, [1])
+        choose(c, 60, 1, "")
+        becomes(c, 60, [1], "running")
+        c.node(1).die("fm-60-0", "crash")
+        becomes(c, 60, [1], "crashed")
 
 
 @test
