@@ -144,10 +144,13 @@ unsigned lsf_starts_read(const char *dir)
 	FM_AUTO_FREE char *path = fm_format("%s/" STARTS_NAME, dir);
 	FM_AUTO_FREE char *text = NULL;
 	struct fm_error none;
+	struct stat st;
 	long count = 0;
 	size_t size;
 
-	text = path ? fm_file_read(path, 64, &size, &none) : NULL;
+	if (!path || lstat(path, &st) || !S_ISREG(st.st_mode)) /* a pipe would not let root's programs go */
+		return 0;
+	text = fm_file_read(path, 64, &size, &none);
 	if (text)
 		text[strcspn(text, "\n")] = '\0';
 	return text && !lsf_number(text, 0, INT32_MAX - 1, &count) ? (unsigned)count : 0;

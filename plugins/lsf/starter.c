@@ -8,6 +8,8 @@
  * makes the next one of this job id another incarnation, and tells a group that
  * waits for a restart nobody has asked for (a rerun) to begin anew.
  *
+ * A queue may have other jobs, too: theirs runs here, as without a starter.
+ *
  * --restarted is what erestart.fermata has LSF run: the command is in the restored
  * guest already, and is only attached to.
  */
@@ -34,11 +36,12 @@
 #define SHIM_ARGS 9 /* before the command's words */
 
 static const char usage[] =
-	"usage: fermata-starter COMMAND [ARGUMENT...]\n"
+	"usage: fermata-starter [--always] COMMAND [ARGUMENT...]\n"
 	"       fermata-starter --restarted\n"
 	"\n"
 	"Runs an LSF job's command in the job's virtual machine: for JOB_STARTER.\n"
 	"\n"
+	"  --always     every job's, not only those of bsub -a fermata\n"
 	"  --restarted  it runs there already: attach to it\n"
 	"  --help       this text\n";
 
@@ -98,6 +101,18 @@ static int become_shim(const struct lsf_job *job, const char *script, size_t siz
 	return fm_fail(err, FM_FAILED, "%s: %s", path, strerror(errno));
 }
 
+/* As the job file would: a line is the shell's, words are a command's. */
+static int run_here(char **argv, struct fm_error *err)
+{
+	char *line[] = { (char *)(uintptr_t)"sh", (char *)(uintptr_t)"-c", argv[0], NULL };
+
+	if (argv[1])
+		execvp(argv[0], argv);
+	else
+		execv("/bin/sh", line);
+	return fm_fail(err, FM_FAILED, "%s: %s", argv[1] ? argv[0] : "/bin/sh", strerror(errno));
+}
+
 static int start(char **argv, struct lsf_job *job, struct fm_error *err)
 {
 	static char name[] = "job";
@@ -125,6 +140,8 @@ static int start(char **argv, struct lsf_job *job, struct fm_error *err)
 
 int main(int argc, char **argv)
 {
+	const char *marked = getenv("FERMATA_JOB");
+	int always = argc > 1 && !strcmp(argv[1], "--always");
 	struct lsf_job job = { 0 };
 	struct fm_error err;
 
@@ -132,10 +149,13 @@ int main(int argc, char **argv)
 		fputs(usage, stdout);
 		return 0;
 	}
-	if (argc < 2) {
+	argv += 1 + always;
+	if (!*argv) {
 		fputs(usage, stderr);
 		return FM_USAGE;
 	}
 	lsf_log_open("fermata-starter", "");
-	return start(argv + 1, &job, &err) ? lsf_failed(job.name, &err) : 0;
+	if (!always && strcmp(argv[0], "--restarted") && (!marked || strcmp(marked, "lsf")))
+		return run_here(argv, &err) ? lsf_failed("", &err) : 0;
+	return start(argv, &job, &err) ? lsf_failed(job.name, &err) : 0;
 }

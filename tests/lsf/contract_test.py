@@ -174,6 +174,25 @@ def stopped():
 
 
 @test
+def other_jobs():
+    """a queue's other jobs have no VMs, and run on the host as without a starter"""
+    with site(1) as (c, lsf):
+        for command, output in (("echo 'a  b' \\$LSB_JOBID; exit 5", "a  b %d\n"), ("exit 5", "")):
+            job = lsf.bsub(command)
+            del job.submit_env["FERMATA_JOB"]
+            assert job.dispatch([(1, 1)]) == [(0, "")]
+            job.start()
+            assert job.wait() == 5 and job.output() == (output % job.id if output else ""), job.output()
+            assert job.finish() == [(0, "")]
+        lsf.starter = lsf.starter.split()[0]  # without %USRCMD
+        job = lsf.bsub("printf '%s,' a 'b  c'")
+        del job.submit_env["FERMATA_JOB"]
+        job.hosts = [(1, 1)]
+        job.start()
+        assert job.wait() == 0 and job.output() == "a,b  c,", job.output()
+
+
+@test
 def host_failure():
     """a host is lost: LSF restarts the same id by itself, with -f, on others; twice"""
     with site(3) as (c, lsf):

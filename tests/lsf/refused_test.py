@@ -123,7 +123,7 @@ def by_hand():
             assert p.returncode == code and p.stdout == "", (name, p.returncode, p.stdout)
             one_line(p.stderr, name + ": ", *words)
             p = subprocess.run([os.path.join(build, name), *args], env={**env, "LSB_JOBID": "12x"}, capture_output=True, text=True)
-            if name != "esub.fermata":
+            if name not in ("esub.fermata",):
                 one_line(p.stderr, "LSB_JOBID=12x")
 
 
