@@ -408,6 +408,12 @@ bool group_decided(const struct job *job)
 	return job->group && job->group->state > GROUP_PLANNING;
 }
 
+bool group_was_ready(const struct job *job)
+{
+	return job->group && (job->group->state == GROUP_RELEASING || job->group->state == GROUP_OPENING ||
+			      job->group->state == GROUP_RUNNING);
+}
+
 bool group_running(const struct job *job)
 {
 	return job->group && job->group->state == GROUP_RUNNING;

@@ -32,6 +32,8 @@ void group_destroy(struct job *job);
 /* The plan is decided, and nobody else is this group. */
 bool group_decided(const struct job *job);
 bool group_running(const struct job *job);
+/* All members have been ready once: whoever asks for the plan now has been put again. */
+bool group_was_ready(const struct job *job);
 
 /* A member's report, from here or from a peer; error NULL: ready. */
 void group_report(struct job *job, unsigned rank, const struct fm_error *error);

@@ -2,6 +2,8 @@
 /*
  * group_plan.c - on the lead: members ask for the group's plan (group.h).  One
  * asked for before the lead's own prolog ran waits for that, CreateTimeout at most.
+ * So does one asked of a group that is complete already: the member begins anew,
+ * and would get the old group's secret.
  */
 #include "config.h"
 
@@ -67,12 +69,8 @@ static void on_early_timeout(evutil_socket_t fd, short what, void *arg)
 
 static void plan_wait(struct job *job, struct request *req)
 {
-	struct fm_error why = job->error;
-
 	if (job->state == JOB_FAILED || job->state == JOB_CRASHED) {
-		if (why.code == FM_NOT_FOUND) /* to a member that is: nobody is there yet, ask again */
-			why.code = FM_FAILED;
-		request_fail(req, &why);
+		request_reply(req, 200, fm_json_from_error(&job->error)); /* an answer: to be asked again is for who has none */
 		return;
 	}
 	job_wait(&job->plan, req);
@@ -86,13 +84,16 @@ void group_plan_request(struct request *req, uint32_t id, unsigned restart_count
 	struct timeval tv = { ms / 1000, ms % 1000 * 1000 };
 	struct early *e;
 
-	if (job && job->spec.restart_count >= restart_count) {
-		if (!job_is_lead(job))
-			request_error(req, FM_USAGE, "%s is not the first node of job %u", req->agent->conf.node_name, id);
-		else
-			plan_wait(job, req);
+	if (job && job->spec.restart_count >= restart_count && !job_is_lead(job)) {
+		request_error(req, FM_USAGE, "%s is not the first node of job %u", req->agent->conf.node_name, id);
 		return;
 	}
+	if (job && job->spec.restart_count >= restart_count && !group_was_ready(job)) {
+		plan_wait(job, req);
+		return;
+	}
+	/* of a group that is complete a member has been put again: the lead's own will be, too */
+	fm_debug("job=%u a member asks for its plan before this node's has been put", id);
 	e = calloc(1, sizeof(*e));
 	if (!e || !(e->timeout = evtimer_new(req->agent->base, on_early_timeout, e))) {
 		free(e);

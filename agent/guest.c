@@ -211,6 +211,10 @@ static void on_plan(struct json_object *reply, const struct fm_error *error, voi
 		guest_set_timer(g->timer, PLAN_RETRY_MS);
 		return;
 	}
+	if (!error && json_object_object_get(reply, "error")) { /* the group has failed */
+		fm_json_to_error(reply, &err);
+		error = &err;
+	}
 	g->told = error && error->code != FM_TIMEOUT;
 	if (error)
 		guest_fail(g, error);

@@ -184,12 +184,12 @@ void job_wake(struct job *job)
 		answer_attach(job, w->req);
 		free(w);
 	}
-	if (job->state != JOB_RUNNING) {
-		struct fm_error why = job->error;
+	while (job->plan && job->state != JOB_RUNNING) {
+		struct waiter *w = job->plan;
 
-		if (why.code == FM_NOT_FOUND) /* as in group_plan.c */
-			why.code = FM_FAILED;
-		fail_waiters(&job->plan, &why);
+		job->plan = w->next;
+		request_reply(w->req, 200, fm_json_from_error(&job->error)); /* as in group_plan.c */
+		free(w);
 	}
 }
 

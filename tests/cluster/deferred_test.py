@@ -127,6 +127,25 @@ def again_at_once():
 
 
 @test
+def members_again():
+    """a member of a complete group is dropped and put again before the lead is: it waits for the lead's, and is not given the old group's plan"""
+    with Cluster(2) as c:
+        c.put(62, [1, 2])
+        c.delete(62, [2])
+        second = c.pool.submit(c.node(2).call, "PUT", "/v1/jobs/62/member", c.spec(62, [1, 2]))
+
+        def asked():
+            with open(c.node(1).log) as f:
+                return "job=62 a member asks" in f.read().split("the group of 2 runs")[1]
+        wait_for("the member to ask", asked)
+        assert c.node(2).domain("fm-62-1") is None
+        c.delete(62, [1])
+        c.node(1).call("PUT", "/v1/jobs/62/member", c.spec(62, [1, 2]))
+        assert second.result()["state"] == "running"
+        c.snapshot(62, 1)
+
+
+@test
 def two_schedulers():
     """a number whose snapshots are another scheduler's is refused, and nothing is lost"""
     with Cluster(1) as c:
