@@ -71,7 +71,7 @@ static int begin(const struct fm_conf *conf, uint32_t job, int64_t until, char i
 
 	snprintf(path, sizeof path, "/v1/jobs/%" PRIu32 "/snapshots", job);
 	fm_json_set_string(body, "comment", "LSF");
-	for (;;) {
+	for (int busy = 0;; busy = 1) {
 		FM_AUTO_JSON struct json_object *reply = NULL;
 		const char *id;
 
@@ -81,7 +81,7 @@ static int begin(const struct fm_conf *conf, uint32_t job, int64_t until, char i
 			snprintf(id_r, 24, "%s", id);
 			return 0;
 		}
-		if (err->code != FM_BUSY)
+		if (err->code != FM_BUSY && !(busy && err->code == FM_TIMEOUT))
 			return -1;
 		if (lsf_now_ms() >= until)
 			return fm_fail(err, FM_TIMEOUT, "another snapshot of the job is still under way");
