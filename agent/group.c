@@ -27,6 +27,7 @@ struct group {
 	struct task *task;
 	struct fence *fence;
 	struct event *deadline;
+	bool choosing; /* deferred: nobody has said yet what to restart from */
 	bool *done; /* by rank: with the step that `state` waits for */
 	unsigned done_count;
 	struct order *orders; /* under way */
@@ -262,6 +263,12 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg)
 	unsigned late = 0;
 
 	(void)fd, (void)what;
+	if (group->choosing) {
+		fm_fail(&err, FM_TIMEOUT, "nobody has said within CreateTimeout (%lld s) what job %u is to restart from",
+			(long long)job->agent->conf.create_timeout_ms / 1000, job->spec.job);
+		group_abort(group, &err);
+		return;
+	}
 	while (late + 1 < job->spec.node_count && group->done[late])
 		late++;
 	if (group->state == GROUP_OPENING || (group->state == GROUP_RELEASING && !job->restored_from.job))
@@ -330,18 +337,45 @@ static struct group *group_new(struct job *job)
 	return group;
 }
 
-void group_start(struct job *job)
+static void group_decide(struct group *group)
 {
-	struct group *group = group_new(job);
+	struct job *job = group->job;
 	int64_t ms = job->agent->conf.create_timeout_ms;
 	struct timeval tv = { ms / 1000, ms % 1000 * 1000 };
 	struct fm_error err;
 
 	event_add(group->deadline, &tv);
+	if (group->choosing)
+		return;
 	group->task = task_start(job->agent, plan_decide, job, on_decided, group, &err);
 	if (!group->task)
 		group_abort(group, &err);
+}
+
+void group_start(struct job *job)
+{
+	struct group *group = group_new(job);
+
+	group->choosing = job->spec.deferred;
+	group_decide(group);
 	group_adopt_early(job);
+}
+
+int group_choose(struct job *job, const struct fm_snapshot_id *from, struct fm_error *err)
+{
+	struct group *group = job->group;
+
+	if (!job->spec.deferred)
+		return fm_fail(err, FM_USAGE, "job %u was not begun to be restarted", job->spec.job);
+	if (job->state == JOB_FAILED || job->state == JOB_CRASHED)
+		return fm_fail(err, job->error.code, "%s", job->error.text);
+	if (!group || !group->choosing)
+		return fm_fail(err, FM_BUSY, "it was said before what job %u is to restart from", job->spec.job);
+	group->choosing = false;
+	job->spec.restart = from->job != 0;
+	job->spec.restart_from = *from;
+	group_decide(group);
+	return 0;
 }
 
 void group_resume(struct job *job)

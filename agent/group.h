@@ -2,7 +2,7 @@
 /*
  * group.h - a job's members come up as one group.
  *
- * On the lead:
+ * On the lead (a deferred one begins to plan when its owner has said what to restart from: LSF knows it only then):
  *
  *	planning, fencing ──▶ waiting ──all ready──▶ releasing ─────────all run──▶ running
  *	     │                   │                      └─all linked──▶ opening ─all run─┘
@@ -22,6 +22,8 @@
 
 /* On the lead, when its own member is put: decide the plan, then go on. */
 void group_start(struct job *job);
+/* On the lead of a deferred group: from what (job 0: afresh). FM_BUSY: that has been said, FM_USAGE: not such a group. */
+int group_choose(struct job *job, const struct fm_snapshot_id *from, struct fm_error *err);
 /* On the lead, after a restart with the group running. */
 void group_resume(struct job *job);
 /* The same, while the group was being made: it is given up, and the others are told. */

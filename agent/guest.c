@@ -231,7 +231,7 @@ static void start_plan(struct guest *g)
 
 	snprintf(path, sizeof(path), "/v1/jobs/%u/plan?restart_count=%u", job->spec.job, job->spec.restart_count);
 	g->call = peer_call(job->agent->peers, job_lead(job), "GET", path, NULL,
-			    job->agent->conf.create_timeout_ms, on_plan, g);
+			    job->agent->conf.create_timeout_ms * (job->spec.deferred ? 2 : 1), on_plan, g);
 }
 
 void guest_start(struct job *job)
@@ -248,7 +248,8 @@ void guest_start(struct job *job)
 	}
 	job->guest = g;
 	g->stage = GUEST_PLANNING;
-	guest_set_timer(g->deadline, job->agent->conf.create_timeout_ms + SLACK_MS);
+	/* a deferred group's begins when the owner has chosen, after as long again at most */
+	guest_set_timer(g->deadline, job->agent->conf.create_timeout_ms * (job->spec.deferred ? 2 : 1) + SLACK_MS);
 	if (!job_is_lead(job)) /* the lead's own plan comes from group_start() */
 		start_plan(g);
 }

@@ -53,6 +53,7 @@ cluster_tests = \
 	tests/cluster/across_test.py \
 	tests/cluster/compact_test.py \
 	tests/cluster/daemon_test.py \
+	tests/cluster/deferred_test.py \
 	tests/cluster/disk_test.py \
 	tests/cluster/drain_test.py \
 	tests/cluster/fault_test.py \

@@ -20,6 +20,7 @@ static struct json_object *job_part(const struct job *job)
 
 	json_object_object_del(o, "restart_count");
 	json_object_object_del(o, "restart_from");
+	json_object_object_del(o, "deferred");
 	fm_json_set_string(o, "home", job->home ? job->home : "/");
 	return o;
 }

@@ -30,7 +30,7 @@ static struct json_object *find_snapshot(const struct job *job, struct site *sit
 	struct json_object *manifest;
 	char text[24];
 
-	if (spec->restart_count) { /* requeued: its own newest one is nearer than what it once began from */
+	if (spec->restart_count && !spec->deferred) { /* requeued: its own newest one is nearer than what it once began from */
 		*id_r = (struct fm_snapshot_id){ .job = spec->job };
 		manifest = fetch_find(site, id_r, fetched, err);
 		if (manifest || err->code != FM_NOT_FOUND)
@@ -46,6 +46,21 @@ static struct json_object *find_snapshot(const struct job *job, struct site *sit
 		fm_context(err, "restart from %s", text);
 	}
 	return manifest;
+}
+
+/* Schedulers count for themselves, and begin anew: this number's snapshots may be another job's, whom retention would rob. */
+static int check_number(const struct job *job, struct fm_error *err)
+{
+	struct fm_snapshot_id id = { .job = job->spec.job };
+	struct fm_error none;
+	FM_AUTO_JSON struct json_object *manifest = store_manifest(job->agent->conf.store_dir, &id, &none);
+	struct json_object *owner = manifest ? json_object_object_get(manifest, "job") : NULL;
+	const char *scheduler = owner ? fm_json_string_or(owner, "scheduler", "") : job->spec.scheduler;
+
+	if (strcmp(scheduler, job->spec.scheduler) == 0)
+		return 0;
+	return fm_fail(err, FM_DENIED, "the store has snapshots of a job %u of %s: give each scheduler a StoreDir, or remove them",
+		       id.job, scheduler);
 }
 
 static int check_fits(const struct job *job, struct json_object *manifest, const char *id, struct fm_error *err)
@@ -177,6 +192,8 @@ int plan_decide(void *arg, struct json_object *result, struct task_blob *blob, s
 
 	(void)blob;
 	/* Before the script, which makes the job's folder, and its key: that they are there tells that StoreDir has not lost it. */
+	if (check_number(job, err))
+		return -1;
 	manifest = find_anywhere(job, &id, result, err);
 	if (!manifest && err->code != FM_OK)
 		return -1;

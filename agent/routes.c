@@ -31,6 +31,7 @@ static const struct route {
 	{ "POST", "/v1/jobs/", "/attach", 'J', ANYONE, route_attach },
 	{ "POST", "/v1/jobs/", "/snapshots", 'J', ANYONE, route_snapshot_create },
 	{ "POST", "/v1/jobs/", "/checkpoint", 'J', ANYONE, route_checkpoint },
+	{ "POST", "/v1/jobs/", "/restart", 'J', ANYONE, route_restart },
 	{ "GET", "/v1/jobs/", "/plan", 'J', ROOT, route_plan },
 	{ "POST", "/v1/jobs/", "/ready", 'J', ROOT, route_ready },
 	{ "POST", "/v1/jobs/", "/release", 'J', ROOT, route_release },

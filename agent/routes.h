@@ -23,6 +23,7 @@ void route_job(struct request *req, const struct fm_snapshot_id *id);
 void route_member_put(struct request *req, const struct fm_snapshot_id *id);
 void route_member_delete(struct request *req, const struct fm_snapshot_id *id);
 void route_attach(struct request *req, const struct fm_snapshot_id *id);
+void route_restart(struct request *req, const struct fm_snapshot_id *id);
 void route_plan(struct request *req, const struct fm_snapshot_id *id);
 void route_ready(struct request *req, const struct fm_snapshot_id *id);
 void route_release(struct request *req, const struct fm_snapshot_id *id);

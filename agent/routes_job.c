@@ -88,6 +88,21 @@ struct put {
 	struct spec spec;
 };
 
+/* A deferred one is not waited for: what it waits for comes after the caller. */
+static void put_wait(struct job *job, struct request *req)
+{
+	struct json_object *o;
+
+	if (!job->spec.deferred) {
+		job_wait(&job->put, req);
+		return;
+	}
+	o = json_object_new_object();
+	fm_json_set_int(o, "rank", job->rank);
+	fm_json_set_string(o, "state", job_state_name(job->state));
+	request_reply(req, 200, o);
+}
+
 static void put_new(struct request *req, struct spec *spec)
 {
 	struct fm_error err;
@@ -99,7 +114,7 @@ static void put_new(struct request *req, struct spec *spec)
 	}
 	fm_info("%s %s of %s: %u node%s, incarnation %u", job_tag(job), job->spec.name, job->spec.user,
 		job->spec.node_count, job->spec.node_count == 1 ? "" : "s", job->spec.restart_count);
-	job_wait(&job->put, req);
+	put_wait(job, req);
 	guest_start(job);
 	if (job_is_lead(job) && job->guest)
 		group_start(job);
@@ -127,7 +142,7 @@ static void put_again(struct job *job, struct request *req, struct spec *spec)
 		request_error(req, FM_BUSY, "job %u is here in its incarnation %u; %u is over", job->spec.job,
 			      job->spec.restart_count, spec->restart_count);
 	} else if (spec->restart_count == job->spec.restart_count && !job->drops) {
-		job_wait(&job->put, req); /* a prolog that runs again gets the same answer */
+		put_wait(job, req); /* a prolog that runs again gets the same answer */
 		job_wake(job);
 	} else if (!(put = calloc(1, sizeof(*put)))) {
 		request_error(req, FM_FAILED, "out of memory");
@@ -191,6 +206,27 @@ void route_attach(struct request *req, const struct fm_snapshot_id *id)
 	}
 	job_wait(&job->attach, req);
 	job_wake(job);
+}
+
+/* The owner alone, by its kernel's or MUNGE's word: whose the snapshot is, is looked at with the plan. */
+void route_restart(struct request *req, const struct fm_snapshot_id *id)
+{
+	struct job *job = need_job(req, id);
+	const char *from = req->body ? fm_json_string_or(req->body, "from", "") : "";
+	struct fm_snapshot_id snapshot = { 0 };
+	struct fm_error err;
+
+	if (!job)
+		return;
+	if (req->uid != job->spec.uid && req->uid != 0)
+		request_error(req, FM_DENIED, "job %u is another user's", id->job);
+	else if (!job_is_lead(job))
+		request_error(req, FM_USAGE, "%s is not the first node of job %u: ask on %s", req->agent->conf.node_name,
+			      id->job, job_lead(job));
+	else if ((*from && fm_snapshot_id_parse(from, &snapshot, &err)) || group_choose(job, &snapshot, &err))
+		request_fail(req, &err);
+	else
+		request_reply(req, 202, json_object_new_object());
 }
 
 /* ---- between agents ---------------------------------------------------------------------- */

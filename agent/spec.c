@@ -123,6 +123,8 @@ static int take_restart(struct spec *spec, struct json_object *o, struct fm_erro
 {
 	const char *from = fm_json_string_or(o, "restart_from", "");
 
+	if (json_object_object_get(o, "deferred") && fm_json_bool(o, "deferred", &spec->deferred, err))
+		return -1;
 	spec->restart = *from != '\0';
 	return spec->restart ? fm_snapshot_id_parse(from, &spec->restart_from, err) : 0;
 }
@@ -179,6 +181,8 @@ struct json_object *spec_to_json(const struct spec *spec)
 	if (spec->restart)
 		fm_snapshot_id_format(&spec->restart_from, from);
 	fm_json_set_string(o, "restart_from", from);
+	if (spec->deferred)
+		fm_json_set_bool(o, "deferred", true);
 	fm_json_set_int(o, "interval_s", spec->interval_s);
 	fm_json_set_int(o, "keep", spec->keep);
 	fm_json_set_int(o, "max_age_s", spec->max_age_s);

@@ -32,6 +32,7 @@ struct spec {
 	unsigned restart_count;
 	bool restart;                       /* --restart-from was given: */
 	struct fm_snapshot_id restart_from; /* n 0: the newest whole one */
+	bool deferred;                      /* what to restart from the owner says later: POST restart */
 	int64_t interval_s;                 /* 0: no periodic snapshots */
 	unsigned keep;                      /* 0: all */
 	int64_t max_age_s;                  /* of snapshots; 0: any */

@@ -2,6 +2,7 @@
 EXTRA_DIST += contrib/check contrib/dependencies contrib/install-dependencies contrib/quickstart contrib/site-configure \
 	contrib/examples/heat.c contrib/examples/heat.sbatch contrib/examples/records.c contrib/examples/records.sbatch \
 	contrib/images/build contrib/images/fermata-init contrib/images/init contrib/images/packages.mpi
+EXTRA_DIST += contrib/lsf/lsb.applications contrib/lsf/lsb.queues contrib/lsf/lsf.conf contrib/lsf/lsf.sudoers
 include contrib/systemd/local.mk
 
 # tally is compiled again into the lab's guests (contrib/images/build --tally); here for its test.

@@ -5,6 +5,7 @@ man_pages = \
 	man/fermata-scontrol.1 \
 	man/fermata.conf.5 \
 	man/fermata-images.5 \
+	man/fermata-lsf.8 \
 	man/fermata-snapshot.5 \
 	man/fermata-store.5 \
 	man/fermata-runner.8 \
@@ -16,6 +17,7 @@ EXTRA_DIST += \
 	man/fermata-scontrol.1.scd \
 	man/fermata.conf.5.scd \
 	man/fermata-images.5.scd \
+	man/fermata-lsf.8.scd \
 	man/fermata-snapshot.5.scd \
 	man/fermata-store.5.scd \
 	man/fermata-runner.8.scd \

@@ -37,20 +37,21 @@
 #define EXIT_NO_GUEST 1
 
 static const char usage[] =
-	"usage: fermata-shim --task ID [--script FILE] -- COMMAND [ARGUMENT...]\n"
+	"usage: fermata-shim --task ID [--job N] [--script FILE] -- COMMAND [ARGUMENT...]\n"
 	"\n"
 	"Runs COMMAND in the virtual machine of this node's job, or attaches to it if it already runs there.\n"
 	"\n"
 	"  --task ID          the task's name in the guest: batch, or STEP.TASK\n"
 	"  --script FILE      COMMAND is a script; this is its content\n"
+	"  --job N            the job's number; default: what SLURM_JOB_ID says\n"
 	"  --connect A:P      instead of asking the agent: the guest's runner is there\n"
 	"  --token-file FILE  with --connect: the job's token\n"
 	"  --help             this text\n"
 	"\n"
-	"SLURM_JOB_ID names the job. The exit code is the command's; 1 with a line on stderr when there is no guest.\n";
+	"The exit code is the command's; 1 with a line on stderr when there is no guest.\n";
 
 struct shim {
-	const char *task, *script, *connect, *token_file;
+	const char *task, *script, *number, *connect, *token_file;
 	char **argv;
 	uint32_t job;
 	char *who;
@@ -65,7 +66,8 @@ static int parse_options(int argc, char **argv, struct shim *shim)
 	static const struct option names[] = {
 		{ "task", required_argument, NULL, 't' },    { "script", required_argument, NULL, 's' },
 		{ "connect", required_argument, NULL, 'c' }, { "token-file", required_argument, NULL, 'f' },
-		{ "help", no_argument, NULL, 'h' },          { NULL, 0, NULL, 0 },
+		{ "job", required_argument, NULL, 'j' },     { "help", no_argument, NULL, 'h' },
+		{ NULL, 0, NULL, 0 },
 	};
 	int c;
 
@@ -73,6 +75,7 @@ static int parse_options(int argc, char **argv, struct shim *shim)
 		switch (c) {
 		case 't': shim->task = optarg; break;
 		case 's': shim->script = optarg; break;
+		case 'j': shim->number = optarg; break;
 		case 'c': shim->connect = optarg; break;
 		case 'f': shim->token_file = optarg; break;
 		case 'h': fputs(usage, stdout); exit(0);
@@ -92,7 +95,7 @@ static int parse_options(int argc, char **argv, struct shim *shim)
 
 static int read_job_id(struct shim *shim, struct fm_error *err)
 {
-	const char *text = getenv("SLURM_JOB_ID");
+	const char *text = shim->number ? shim->number : getenv("SLURM_JOB_ID");
 	char *end;
 	unsigned long job;
 
@@ -101,7 +104,7 @@ static int read_job_id(struct shim *shim, struct fm_error *err)
 	errno = 0;
 	job = text ? strtoul(text, &end, 10) : 0;
 	if (!text || !*text || *end || errno || job > UINT32_MAX)
-		return fm_fail(err, FM_USAGE, "SLURM_JOB_ID is not a job's number");
+		return fm_fail(err, FM_USAGE, "%s is not a job's number", shim->number ? "--job" : "SLURM_JOB_ID");
 	shim->job = (uint32_t)job;
 	shim->who = fm_format("fermata: job %u", shim->job);
 	return shim->who ? 0 : fm_fail(err, FM_FAILED, "out of memory");
