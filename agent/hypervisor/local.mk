@@ -8,6 +8,7 @@ libhypervisor_la_SOURCES = \
 	agent/hypervisor/sim.c agent/hypervisor/sim.h \
 	agent/hypervisor/sim_guest.c agent/hypervisor/sim_guest.h \
 	agent/hypervisor/sim_inject.c \
+	agent/hypervisor/sim_pages.c agent/hypervisor/sim_pages.h \
 	agent/hypervisor/sim_state.c \
 	agent/hypervisor/sim_stream.c \
 	agent/hypervisor/xl_file.c agent/hypervisor/xl_file.h
