@@ -9,6 +9,7 @@
 #include "agent/cutter_private.h"
 #include "agent/store/access.h"
 #include "agent/task.h"
+#include "agent/tracker.h"
 #include "agent/worker_client.h"
 #include "common/cleanup.h"
 #include "common/io.h"
@@ -43,13 +44,25 @@ static void take_saved(struct cutter *c, struct json_object *o)
 	json_object_put(c->map);
 	c->map = json_object_get(o);
 	json_object_object_del(c->map, "event");
+	json_object_object_del(c->map, "tracking");
 	fm_json_set_string(c->map, "name", c->map_name);
+}
+
+/* The worker stays for the next snapshot; to the machine it has ended. One that is told to undo ends by itself. */
+static void let_stay(struct cutter *c)
+{
+	FM_AUTO_FREE char *map = fm_format("%s/%s", c->dir, c->map_name);
+
+	if (!map || c->m.state == MEMBER_UNDOING)
+		return;
+	tracker_keep(c->job, fm_steal_ptr(&c->worker), map, fm_json_bool_or(c->rest, "tracked", false));
+	cutter_tell(c, MEMBER_EV_WORKER_ENDED);
 }
 
 /* What the manifest tells of the worker's cut, from its several events. */
 static void take_rest(struct cutter *c, struct json_object *o)
 {
-	static const char *const keys[] = { "frozen", "quiet", "freeze_ms", "quiet_ms", "suspend_ms", "copy_ms",
+	static const char *const keys[] = { "frozen", "quiet", "tracked", "freeze_ms", "quiet_ms", "suspend_ms", "copy_ms",
 					    "blackout_ms" };
 
 	if (!c->rest)
@@ -91,8 +104,12 @@ static void on_save_event(struct worker *w, const char *event, struct json_objec
 		json_object_object_del(c->progress, "event");
 		fm_json_set_int(c->progress, "raw_bytes", c->raw_bytes);
 	} else if (strcmp(event, "saved") == 0) {
+		bool stays = fm_json_bool_or(o, "tracking", false);
+
 		take_saved(c, o);
 		cutter_tell(c, MEMBER_EV_SAVED);
+		if (stays)
+			let_stay(c);
 	}
 }
 
@@ -108,7 +125,7 @@ static void on_save_ended(struct worker *w, const struct fm_error *error, void *
 	cutter_tell(c, error ? MEMBER_EV_WORKER_DIED : MEMBER_EV_WORKER_ENDED);
 }
 
-static struct json_object *save_request(struct cutter *c)
+static struct json_object *save_request(struct cutter *c, const char *base)
 {
 	const struct fm_conf *conf = &c->job->agent->conf;
 	struct json_object *o = json_object_new_object();
@@ -124,6 +141,10 @@ static struct json_object *save_request(struct cutter *c)
 		fm_json_set_string(o, "key_file", conf->key_file);
 	if (c->job->last_map)
 		fm_json_set_string(o, "parent", c->job->last_map);
+	if (strcmp(conf->tracking, "yes") == 0)
+		fm_json_set_bool(o, "track", true);
+	if (base)
+		fm_json_set_string(o, "base", base);
 	fm_json_set_string(o, "rundir", conf->run_dir);
 	fm_json_set_int(o, "hold_max_ms", 2 * cutter_copy_ms(c->job) + conf->gate_max_ms);
 	if (strcmp(conf->hypervisor, "sim") == 0) /* a thousand of them share a test's host */
@@ -136,8 +157,15 @@ static struct json_object *save_request(struct cutter *c)
 static int start_save(struct cutter *c, struct fm_error *err)
 {
 	static const struct worker_events events = { on_save_event, on_save_ended };
+	FM_AUTO_FREE char *base = NULL;
 
-	c->worker = worker_start(c->job->agent, cutter_tag(c), save_request(c), 0, &events, c, err);
+	c->worker = tracker_take(c->job, &base);
+	if (c->worker) {
+		worker_hand_over(c->worker, cutter_tag(c), &events, c);
+		worker_request(c->worker, save_request(c, base));
+		return 0; /* its pid is noted */
+	}
+	c->worker = worker_start(c->job->agent, cutter_tag(c), save_request(c, NULL), 0, &events, c, err);
 	if (!c->worker)
 		return -1;
 	remember_pid(c, worker_pid(c->worker));

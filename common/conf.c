@@ -40,6 +40,7 @@ static const struct conf_key conf_keys[] = {
 	TEXT("Hypervisor", hypervisor, "xen"),
 	TEXT("Gate", gate, "bpf"),
 	TEXT("Drain", drain, "markers"),
+	TEXT("Tracking", tracking, "no"),
 	TEXT("GuestNetwork", guest_network, "10.78.0.0/16"),
 	TEXT("GuestBridge", guest_bridge, "xenbr0"),
 	TEXT("ImageDir", image_dir, FM_DATADIR "/images"),
@@ -58,6 +59,7 @@ static const struct conf_key conf_keys[] = {
 	KEY("RoundTimeout", round_timeout_ms, CONF_DURATION, 100, 86400000, "30s"),
 	KEY("CreateTimeout", create_timeout_ms, CONF_DURATION, 1000, 86400000, "120s"),
 	KEY("Keep", keep, CONF_UNSIGNED, 0, 1000000, "0"),
+	KEY("TrackingFull", tracking_full, CONF_UNSIGNED, 0, 1000000, "10"),
 	KEY("MaxAge", max_age_ms, CONF_DURATION, 0, 3162240000000, "0"),
 	KEY("LogLevel", log_level, CONF_LOG_LEVEL, 0, 0, "info"),
 	{ .key = NULL },
@@ -93,6 +95,7 @@ static int conf_check(struct fm_conf *conf, struct fm_error *err)
 	static const char *const hypervisors[] = { "xen", "sim", NULL };
 	static const char *const gates[] = { "bpf", "none", "sim", NULL };
 	static const char *const drains[] = { "markers", "bound", NULL };
+	static const char *const yes_no[] = { "yes", "no", NULL };
 	struct fm_hostlist agents;
 	char ip[16], mac[18];
 	unsigned prefix;
@@ -103,7 +106,8 @@ static int conf_check(struct fm_conf *conf, struct fm_error *err)
 	if (r)
 		return fm_context(err, "Agents");
 	if (one_of("Hypervisor", conf->hypervisor, hypervisors, err) ||
-	    one_of("Gate", conf->gate, gates, err) || one_of("Drain", conf->drain, drains, err))
+	    one_of("Gate", conf->gate, gates, err) || one_of("Drain", conf->drain, drains, err) ||
+	    one_of("Tracking", conf->tracking, yes_no, err))
 		return -1;
 	if (!conf->cut_port)
 		conf->cut_port = conf->port + 1;

@@ -39,6 +39,8 @@ struct fm_conf {
 	unsigned tree_arity;
 	unsigned runner_port;
 	unsigned keep;          /* snapshots of a job; 0: any number */
+	char *tracking;         /* "yes", "no": pages written to are noted between two snapshots */
+	unsigned tracking_full; /* every so many snapshots is a whole one; 0: none has to be */
 	int64_t max_age_ms;     /* of a snapshot; 0: any */
 	unsigned guest_ranks;   /* power of two */
 	unsigned guest_memory_mib;
