@@ -10,6 +10,7 @@
 
 #include "agent/cut_inject.h"
 #include "agent/task.h"
+#include "agent/tracker.h"
 #include "agent/worker_client.h"
 #include "common/cleanup.h"
 #include "common/io.h"
@@ -328,6 +329,7 @@ void cutter_stop(struct job *job, const struct fm_error *error)
 {
 	struct cutter *c = job->cutter;
 
+	tracker_end(job);
 	if (!c)
 		return;
 	cutter_blame(c, error, NULL);

@@ -12,6 +12,7 @@
 #include "agent/local/place.h"
 #include "agent/store/access.h"
 #include "agent/task.h"
+#include "agent/tracker.h"
 #include "agent/worker_client.h"
 #include "common/cleanup.h"
 #include "common/io.h"
@@ -49,13 +50,25 @@ static void take_saved(struct cutter *c, struct json_object *o)
 	json_object_put(c->disks);
 	c->disks = json_object_get(json_object_object_get(o, "disks"));
 	json_object_object_del(c->map, "disks");
+	json_object_object_del(c->map, "tracking");
 	fm_json_set_string(c->map, "name", c->map_name);
+}
+
+/* The worker stays for the next snapshot; to the machine it has ended. One that is told to undo ends by itself. */
+static void let_stay(struct cutter *c)
+{
+	FM_AUTO_FREE char *map = fm_format("%s/%s", c->dir, c->map_name);
+
+	if (!map || c->m.state == MEMBER_UNDOING)
+		return;
+	tracker_keep(c->job, fm_steal_ptr(&c->worker), map, fm_json_bool_or(c->rest, "tracked", false));
+	cutter_tell(c, MEMBER_EV_WORKER_ENDED);
 }
 
 /* What the manifest tells of the worker's cut, from its several events. */
 static void take_rest(struct cutter *c, struct json_object *o)
 {
-	static const char *const keys[] = { "frozen", "quiet", "freeze_ms", "quiet_ms", "suspend_ms", "copy_ms",
+	static const char *const keys[] = { "frozen", "quiet", "tracked", "freeze_ms", "quiet_ms", "suspend_ms", "copy_ms",
 					    "disk_ms", "blackout_ms" };
 
 	if (!c->rest)
@@ -99,8 +112,12 @@ static void on_save_event(struct worker *w, const char *event, struct json_objec
 		fm_json_set_int(c->progress, "raw_bytes",
 				c->raw_bytes ? c->raw_bytes : (int64_t)c->job->spec.memory_mib << 20);
 	} else if (strcmp(event, "saved") == 0) {
+		bool stays = fm_json_bool_or(o, "tracking", false);
+
 		take_saved(c, o);
 		cutter_tell(c, MEMBER_EV_SAVED);
+		if (stays)
+			let_stay(c);
 	}
 }
 
@@ -116,7 +133,7 @@ static void on_save_ended(struct worker *w, const struct fm_error *error, void *
 	cutter_tell(c, error ? MEMBER_EV_WORKER_DIED : MEMBER_EV_WORKER_ENDED);
 }
 
-static struct json_object *save_request(struct cutter *c)
+static struct json_object *save_request(struct cutter *c, const char *base)
 {
 	const struct fm_conf *conf = &c->job->agent->conf;
 	struct json_object *o = json_object_new_object(), *claims;
@@ -134,7 +151,11 @@ static struct json_object *save_request(struct cutter *c)
 		fm_json_set_string(o, "key_file", conf->key_file);
 	if (c->job->last_map)
 		fm_json_set_string(o, "parent", c->job->last_map);
-	claims = claims_request(c->job, &c->id);
+	if (conf->tracking && !*conf->local_dir)
+		fm_json_set_bool(o, "track", true);
+	if (base)
+		fm_json_set_string(o, "base", base);
+	claims = conf->tracking ? NULL : claims_request(c->job, &c->id);
 	if (claims)
 		json_object_object_add(o, "claims", claims);
 	fm_json_set_string(o, "rundir", conf->run_dir);
@@ -149,8 +170,15 @@ static struct json_object *save_request(struct cutter *c)
 static int start_save(struct cutter *c, struct fm_error *err)
 {
 	static const struct worker_events events = { on_save_event, on_save_ended };
+	FM_AUTO_FREE char *base = NULL;
 
-	c->worker = worker_start(c->job->agent, cutter_tag(c), save_request(c), 0, &events, c, err);
+	c->worker = tracker_take(c->job, &base);
+	if (c->worker) {
+		worker_hand_over(c->worker, cutter_tag(c), &events, c);
+		worker_request(c->worker, save_request(c, base));
+		return 0; /* its pid is noted */
+	}
+	c->worker = worker_start(c->job->agent, cutter_tag(c), save_request(c, NULL), 0, &events, c, err);
 	if (!c->worker)
 		return -1;
 	remember_pid(c, worker_pid(c->worker));

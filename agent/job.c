@@ -15,6 +15,7 @@
 #include "agent/group.h"
 #include "agent/snapshot.h"
 #include "agent/tree.h"
+#include "agent/tracker.h"
 
 static const char *const state_names[] = {
 	[JOB_CREATING] = "creating", [JOB_RESTORING] = "restoring", [JOB_HELD] = "held",
@@ -88,6 +89,7 @@ static void job_free(struct job *job)
 	json_object_put(job->obtained);
 	spec_dispose(&job->spec);
 	free(job->home);
+	tracker_end(job);
 	free(job->last_map);
 	free(job);
 }

@@ -26,6 +26,7 @@ struct drop;
 struct group;
 struct guest;
 struct cutter;
+struct tracker;
 struct snapshot;
 
 /* Requests that wait for the same thing. */
@@ -78,6 +79,7 @@ struct job {
 	struct guest *guest;       /* being created, restored or destroyed */
 	struct group *group;       /* on the lead */
 	struct cutter *cutter;     /* this member's side of a snapshot */
+	struct tracker *tracker;   /* the worker that stays between two, NULL: none */
 	struct snapshot *snapshot; /* on the lead: under way */
 	struct event *periodic;    /* on the lead */
 	struct outcome outcomes[JOB_OUTCOMES]; /* on the lead: newest first */

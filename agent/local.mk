@@ -35,6 +35,7 @@ libagent_la_SOURCES = \
 	agent/store_query.c agent/store_query.h \
 	agent/task.c agent/task.h \
 	agent/trim.c agent/trim.h \
+	agent/tracker.c agent/tracker.h \
 	agent/tree.c agent/tree.h agent/tree_link.c agent/tree_private.h \
 	agent/watch.c agent/watch.h \
 	agent/worker_client.c agent/worker_client.h
@@ -63,6 +64,7 @@ cluster_tests = \
 	tests/cluster/network_test.py \
 	tests/cluster/restore_test.py \
 	tests/cluster/store_fault_test.py \
+	tests/cluster/tracking_test.py \
 	tests/cluster/tree_test.py
 dist_check_SCRIPTS += $(cluster_tests)
 TESTS += $(cluster_tests)

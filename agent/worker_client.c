@@ -265,11 +265,21 @@ static struct worker *worker_new(struct agent *agent, const char *tag, struct js
 	return w;
 }
 
+static void send_request(struct worker *w, struct json_object *request)
+{
+	static const char *const levels[] = { "error", "warning", "info", "debug" };
+
+	fm_json_set_string(request, "driver", w->agent->conf.hypervisor);
+	if (*w->agent->conf.disks)
+		fm_json_set_string(request, "disk_place", w->agent->conf.disks);
+	fm_json_set_string(request, "log_level", levels[w->agent->conf.log_level]);
+	send_line(w, request);
+}
+
 struct worker *worker_start(struct agent *agent, const char *tag, struct json_object *request,
 			    int64_t deadline_ms, const struct worker_events *events, void *arg,
 			    struct fm_error *err)
 {
-	static const char *const levels[] = { "error", "warning", "info", "debug" };
 	struct worker *w = worker_new(agent, tag, request);
 
 	if (!w) {
@@ -286,16 +296,25 @@ struct worker *worker_start(struct agent *agent, const char *tag, struct json_ob
 		bufferevent_setcb(w->log, on_log, NULL, on_log_end, w);
 		bufferevent_enable(w->io, EV_READ | EV_WRITE);
 		bufferevent_enable(w->log, EV_READ);
-		fm_json_set_string(request, "driver", agent->conf.hypervisor);
-		if (*agent->conf.disks)
-			fm_json_set_string(request, "disk_place", agent->conf.disks);
-		fm_json_set_string(request, "log_level", levels[agent->conf.log_level]);
-		send_line(w, request);
+		send_request(w, request);
 		set_timer(w->deadline, deadline_ms);
 		fm_debug("%s worker %s: started, pid %d", w->tag, w->op, (int)w->pid);
 	}
 	json_object_put(request);
 	return w;
+}
+
+void worker_request(struct worker *w, struct json_object *request)
+{
+	send_request(w, request);
+	json_object_put(request);
+}
+
+void worker_hand_over(struct worker *w, const char *tag, const struct worker_events *events, void *arg)
+{
+	snprintf(w->tag, sizeof(w->tag), "%s", tag);
+	w->events = events;
+	w->arg = arg;
 }
 
 void worker_command(struct worker *w, const char *cmd)

@@ -28,6 +28,10 @@ struct worker *worker_start(struct agent *agent, const char *tag, struct json_ob
 			    int64_t deadline_ms, const struct worker_events *events, void *arg,
 			    struct fm_error *err);
 void worker_command(struct worker *w, const char *cmd); /* {"cmd":cmd} */
+/* Another request to one that waits for it; taken, "driver" and "log_level" are added. */
+void worker_request(struct worker *w, struct json_object *request);
+/* It is another's from now on. */
+void worker_hand_over(struct worker *w, const char *tag, const struct worker_events *events, void *arg);
 void worker_deadline(struct worker *w, int64_t ms);     /* from now; 0: none. Past it, it is killed. */
 pid_t worker_pid(const struct worker *w);
 /* EOF on its stdin; no more callbacks; killed when it has not ended after grace_ms. NULL is fine. */

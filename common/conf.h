@@ -48,6 +48,8 @@ struct fm_conf {
 	unsigned tree_arity;
 	unsigned runner_port;
 	unsigned keep;          /* snapshots of a job; 0: any number */
+	bool tracking;          /* pages written to are noted between two snapshots */
+	unsigned tracking_full; /* every so many snapshots is a whole one; 0: none has to be */
 	int64_t max_age_ms;     /* of a snapshot; 0: any */
 	bool across;            /* what is new at several members is stored by one */
 	int64_t across_wait_ms; /* for an answer to who stores what */

@@ -10,6 +10,11 @@
  *
  * Promise every driver keeps in save(): when it returns, for whatever reason,
  * the domain runs as it did before the call, or stuck() was called.
+ *
+ * Tracking (save_calls.next): between two snapshots the driver has the hypervisor note which pages are written to, and the
+ * next one's stream has only those. Promise: each snapshot is what one from the start would be, or there is an error.
+ * For that a driver must know that nothing was noted for somebody else instead, and nothing that is never noted has
+ * happened; it does not trust, it looks. Any doubt is an end of the tracking: see save().
  */
 #ifndef FM_HYPERVISOR_H
 #define FM_HYPERVISOR_H
@@ -106,6 +111,7 @@ struct save_cut {
 	bool frozen; /* the job's processes inside stood still before it did: a restore loses nothing they send */
 	bool quiet;  /* nothing was under way between the domain and its network devices */
 	double freeze_ms, quiet_ms, suspend_ms, copy_ms;
+	bool tracked; /* the stream has what has changed since the last snapshot */
 };
 
 /* How a save talks with whoever leads it.  All run in the caller's thread. */
@@ -126,6 +132,10 @@ struct save_calls {
 	/* The domain runs again: milliseconds since it was to stop, and since its job was to.
 	 * save() returns when the job has been seen to go on, too, or soon after. */
 	void (*released)(double stopped_ms, double blackout_ms, void *data);
+	/* NULL: one snapshot. Else, when released() is over and the stream has come to a checkpoint with nothing of it left in
+	 * this process: waits until another one is wanted, true, and its stream goes to *fd_r; the domain is under watch
+	 * meanwhile. false: no more, save() returns 0. A driver that cannot track calls it never, and ends the stream. */
+	bool (*next)(int *fd_r, void *data);
 	/* The one broken promise: it could not be resumed. save() then returns -1. */
 	void (*stuck)(const char *why, void *data);
 	/* Is this writable disk of the domain's copied at its cut? Asked of each before armed(): where it is not, save() fails. */
@@ -136,6 +146,8 @@ struct save_calls {
 /* watch() calls it once a death. */
 typedef void (*domain_died_fn)(const char *name, uint32_t domid, enum domain_death death, void *data);
 typedef void (*domain_each_fn)(const struct domain_info *info, void *data);
+
+#define SAVE_AGAIN 2 /* of save() */
 
 struct hypervisor;
 
@@ -156,8 +168,10 @@ struct hypervisor_ops {
 		      struct fm_error *err);
 
 	/* Write the domain's stream to fd (a pipe: EPIPE means that the store
-	 * failed), in the order armed, hold…, cut, released.  0: the stream is
-	 * complete and released() was called. 1: all undone after SAVE_ABORT. */
+	 * failed), in the order armed, hold…, cut, released, next.  0: the stream is
+	 * complete and released() was called. 1: all undone after SAVE_ABORT.
+	 * SAVE_AGAIN: it cannot be told for certain what has changed since the last snapshot, err says why; of
+	 * this one nothing was told yet. To be called again for a whole one, its stream from the start. */
 	int (*save)(struct hypervisor *hv, const char *name, int fd, const struct save_calls *calls,
 		    struct fm_error *err);
 

@@ -101,6 +101,7 @@ static int sim_create(struct hypervisor *hv, const struct domain_spec *spec, str
 static int sim_restore(struct hypervisor *hv, const struct domain_spec *spec, int fd,
 		       struct domain_info *info_r, struct fm_error *err)
 {
+	struct sim_pages pages;
 	struct sim_domain d;
 	int r;
 
@@ -108,10 +109,13 @@ static int sim_restore(struct hypervisor *hv, const struct domain_spec *spec, in
 		return -1;
 	if (exists(hv, spec->name))
 		return fm_fail(err, FM_BUSY, "it exists already");
-	r = sim_stream_read(&d, fd, err);
+	r = sim_stream_read(&d, &pages, fd, err);
 	d.frozen = true;
 	if (r == 0)
 		r = sim_check_disks(&d, spec, err);
+	if (r == 0)
+		r = sim_pages_store(hv, spec->name, &pages, err);
+	sim_pages_dispose(&pages);
 	if (r == 0)
 		r = settle(hv, &d, spec, err);
 	*info_r = d.info;
@@ -177,8 +181,30 @@ static int sim_resume(struct hypervisor *hv, const char *name, bool *was_suspend
 	return r;
 }
 
+/* What the pages are now goes out, if it has not before. */
+static int send_pages(struct hypervisor *hv, const struct sim_domain *d, struct sim_pages *sent, int fd, struct fm_error *err)
+{
+	struct sim_pages now;
+	int r = sim_pages_load(hv, d->info.name, sim_page_count(d), &now, err);
+
+	if (r == 0)
+		r = sim_stream_pages(d, sent->version ? sent : NULL, &now, fd, err);
+	sim_pages_dispose(sent);
+	*sent = now;
+	return r;
+}
+
+static int send_rest(struct hypervisor *hv, const struct sim_domain *d, struct sim_pages *sent, const struct save_calls *calls,
+		     bool tracked, int fd, struct fm_error *err)
+{
+	if ((tracked && sim_inject(hv, d->info.name, "save.tracked", err) < 0) || send_pages(hv, d, sent, fd, err) < 0 ||
+	    sim_stream_end(d, sent, calls->next != NULL, fd, err) < 0)
+		return -1;
+	return sim_inject(hv, d->info.name, "save.suspended", err);
+}
+
 /* Suspend, hand out the rest, wait, resume. The clock stands still in between. */
-static int cut(struct hypervisor *hv, struct sim_domain *d, int fd, const struct save_calls *calls,
+static int cut(struct hypervisor *hv, struct sim_domain *d, struct sim_pages *sent, int fd, const struct save_calls *calls,
 	       struct save_cut about, struct fm_error *err)
 {
 	enum save_verdict verdict = SAVE_ABORT;
@@ -191,9 +217,7 @@ static int cut(struct hypervisor *hv, struct sim_domain *d, int fd, const struct
 	if (sim_inject(hv, d->info.name, "save.suspend", err) < 0 || sim_turn(hv, d, DOMAIN_SUSPENDED, err) < 0)
 		return -1;
 	about.suspended_ns = hypervisor_now_ns();
-	r = sim_stream_end(d, fd, err);
-	if (r == 0)
-		r = sim_inject(hv, d->info.name, "save.suspended", err);
+	r = send_rest(hv, d, sent, calls, about.tracked, fd, err);
 	if (r == 0)
 		verdict = calls->cut(&about, calls->data);
 	if (sim_inject(hv, d->info.name, "save.resume", &resume_err) < 0 ||
@@ -235,16 +259,18 @@ static void freeze(struct hypervisor *hv, const struct sim_domain *d, struct sav
 	about->freeze_ms = (double)(hypervisor_now_ns() - begun) / 1e6;
 }
 
-/* Memory goes out while the domain runs. 0: go and cut, 1: aborted, -1. */
-static int precopy(struct hypervisor *hv, struct sim_domain *d, int fd, const struct save_calls *calls,
+/* Memory goes out while the domain runs. 0: go and cut, 1: aborted, SAVE_AGAIN, -1. */
+static int precopy(struct hypervisor *hv, struct sim_domain *d, struct sim_pages *sent, int fd, const struct save_calls *calls,
 		   struct save_cut *about, struct fm_error *err)
 {
 	bool told = false;
 
 	enum save_verdict verdict;
 
+	if (about->tracked && sim_inject(hv, d->info.name, "save.track", err) < 0)
+		return SAVE_AGAIN;
 	if (check_running(d, err) < 0 || check_disks(d, calls, err) < 0 ||
-	    sim_inject(hv, d->info.name, "save.begin", err) < 0 || sim_stream_begin(d, fd, err) < 0)
+	    sim_inject(hv, d->info.name, "save.begin", err) < 0 || send_pages(hv, d, sent, fd, err) < 0)
 		return -1;
 	if (calls->hold(0, calls->data) == SAVE_ABORT)
 		return 1;
@@ -263,19 +289,16 @@ static int precopy(struct hypervisor *hv, struct sim_domain *d, int fd, const st
 	return verdict == SAVE_CUT ? 0 : 1;
 }
 
-static int sim_save(struct hypervisor *hv, const char *name, int fd, const struct save_calls *calls,
-		    struct fm_error *err)
+static int save_once(struct hypervisor *hv, const char *name, struct sim_pages *sent, int fd, const struct save_calls *calls,
+		     struct fm_error *err)
 {
-	FM_AUTO_CLOSE int lock = domain_lock(hv->rundir, name, 0, err);
-	struct save_cut about = { 0 };
+	struct save_cut about = { .tracked = sent->version != NULL };
 	struct sim_domain d;
 	int r;
 
-	if (lock < 0)
-		return -1;
 	r = sim_load(hv, name, &d, err);
 	if (r == 0)
-		r = precopy(hv, &d, fd, calls, &about, err);
+		r = precopy(hv, &d, sent, fd, calls, &about, err);
 	sim_dispose(&d);
 	if (r != 0)
 		return r;
@@ -283,8 +306,30 @@ static int sim_save(struct hypervisor *hv, const char *name, int fd, const struc
 	if (r == 0)
 		r = check_running(&d, err);
 	if (r == 0)
-		r = cut(hv, &d, fd, calls, about, err);
+		r = cut(hv, &d, sent, fd, calls, about, err);
 	sim_dispose(&d);
+	return r;
+}
+
+static int sim_save(struct hypervisor *hv, const char *name, int fd, const struct save_calls *calls,
+		    struct fm_error *err)
+{
+	FM_AUTO_CLOSE int lock = domain_lock(hv->rundir, name, 0, err);
+	struct sim_pages sent = { 0 };
+	int r = lock < 0 ? -1 : 0;
+
+	while (r == 0) {
+		r = save_once(hv, name, &sent, fd, calls, err);
+		if (r != 0 || !calls->next)
+			break;
+		if (sim_inject(hv, name, "save.untracked", err) < 0) {
+			r = sim_stream_over(fd, err);
+			break;
+		}
+		if (!calls->next(&fd, calls->data))
+			break;
+	}
+	sim_pages_dispose(&sent);
 	return r;
 }
 

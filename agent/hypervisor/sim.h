@@ -10,6 +10,7 @@
  *	<rundir>/sim/<name>.json   see struct sim_domain
  *	<rundir>/sim/next-domid
  *	<rundir>/sim/inject        faults, see sim_inject()
+ *	<rundir>/sim/<name>.pages  which pages were written to: sim_pages.h
  *	<rundir>/sim/<name>.death  a test writes "poweroff", "reboot", "crash" or
  *	                           "watchdog" here (by rename): it is dead then
  *
@@ -22,6 +23,7 @@
 #include <stdio.h>
 
 #include "agent/hypervisor/hypervisor.h"
+#include "agent/hypervisor/sim_pages.h"
 #include "common/json.h"
 
 struct hypervisor {
@@ -62,10 +64,16 @@ struct json_object *sim_to_json(const struct sim_domain *d);
 int sim_from_json(struct sim_domain *d, struct json_object *o, struct fm_error *err);
 
 /* sim_stream.c: the stream. */
-int sim_stream_begin(const struct sim_domain *d, int fd, struct fm_error *err); /* while it runs */
-int sim_stream_end(const struct sim_domain *d, int fd, struct fm_error *err);   /* at the cut */
-/* Everything but name and domid comes out of it. */
-int sim_stream_read(struct sim_domain *d, int fd, struct fm_error *err);
+/* While it runs: of what was sent, to what is now; NULL: all, from the stream's start. */
+int sim_stream_pages(const struct sim_domain *d, const struct sim_pages *sent, const struct sim_pages *now, int fd,
+		     struct fm_error *err);
+/* At the cut. checkpoint: more of the stream is to follow. */
+int sim_stream_end(const struct sim_domain *d, const struct sim_pages *now, bool checkpoint, int fd, struct fm_error *err);
+/* Behind a checkpoint: there will be no more. */
+int sim_stream_over(int fd, struct fm_error *err);
+/* Everything but name and domid comes out of it. Dispose of both in any case. */
+int sim_stream_read(struct sim_domain *d, struct sim_pages *pages_r, int fd, struct fm_error *err);
+uint64_t sim_page_count(const struct sim_domain *d);
 
 /*
  * sim_inject.c: called at a slot of an operation; does what the test asked for
@@ -76,7 +84,9 @@ int sim_stream_read(struct sim_domain *d, int fd, struct fm_error *err);
  *
  * SLOT: create restore release thaw destroy resume list watch save.begin save.armed
  * save.freeze (failing: a guest whose runner does not answer) save.suspend
- * save.suspended save.resume save.end, in the worker; those of its disks: agent/disk/sim.c; lead.STATE, member.STATE and
+ * save.suspended save.resume save.end, save.track and save.tracked (failing: what has changed since the last snapshot is
+ * not certain, before a tracked one is armed, and at its cut) save.untracked (failing: a domain
+ * whose pages cannot be tracked), in the worker; those of its disks: agent/disk/sim.c; lead.STATE, member.STATE and
  * guest.STAGE, in the agent (agent/cut_inject.h, guest.h).  kill: SIGKILL to this
  * process.  hold: stand still until the entry is gone (or says something else, which then
  * counts): what a test does meanwhile is done meanwhile on a slow machine, too.  The first

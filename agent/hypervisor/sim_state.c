@@ -167,14 +167,16 @@ static void end_guest(struct hypervisor *hv, const char *name)
 int sim_remove(struct hypervisor *hv, const char *name, struct fm_error *err)
 {
 	FM_AUTO_FREE char *death = state_path(hv, name, "death");
+	FM_AUTO_FREE char *pages = state_path(hv, name, "pages");
 	FM_AUTO_FREE char *path = state_path(hv, name, "json");
 
-	if (!path || !death)
+	if (!path || !death || !pages)
 		return fm_fail(err, FM_FAILED, "out of memory");
 	end_guest(hv, name);
 	if (unlink(path) < 0)
 		return errno == ENOENT ? 0 : fm_fail(err, FM_FAILED, "%s: %s", path, strerror(errno));
 	unlink(death);
+	unlink(pages);
 	return 1;
 }
 

@@ -14,6 +14,8 @@
  * xc_domain_save resumes nothing: whatever happens after suspend(), save_domain()
  * does.  Its return value is not to be trusted alone: somebody else's save of the
  * same domain switches dirty logging off and it then returns 0 for a torn image.
+ *
+ * With tracking it goes on after that, see xen_checkpoint.c.
  */
 #include "config.h"
 
@@ -21,43 +23,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/hypervisor/xen.h"
-
-#include <xenguest.h> /* needs xenctrl.h before it */
-
+#include "agent/hypervisor/xen_save.h"
 #include "agent/hypervisor/xl_file.h"
 #include "common/cleanup.h"
 #include "common/io.h"
 #include "common/log.h"
 
-/* Between two rounds of the hold: short, so that little is left for the cut; longer
- * the longer it takes, since each round lengthens the stream. */
-#define ROUND_FIRST_MS 200
-#define ROUND_MOST_MS 500
-/* Rounds before armed: until so few pages get dirty in one, or it does not help. */
-#define FEW_PAGES 2048
-#define ROUNDS_MOST 5
 #define RESUME_TRIES 3
-
-struct xen_saver {
-	struct hypervisor *hv;
-	xc_interface *xch;
-	const struct save_calls *calls;
-	uint32_t domid;
-	bool live;
-	uint64_t raw_bytes;
-	int round_ms;
-	long dirty, dirty_before; /* pages of the last rounds */
-	bool armed, aborted;
-	bool go;           /* the word to cut has come */
-	bool torn;         /* dirty logging was off at the cut */
-	int suspend_rc;    /* of libxl, negative: failed */
-	bool suspend_tried;
-	struct xen_quiesce *quiesce;
-	struct save_cut cut;
-	int64_t freeze_mono_ns; /* 0: it is not frozen */
-	int64_t suspend_mono_ns, suspended_mono_ns;
-};
 
 /* While dirty logging is on, switching it on is EINVAL. */
 static bool dirty_log_is_on(struct xen_saver *s)
@@ -97,11 +69,11 @@ static int on_suspend(void *data)
 	if (s->aborted)
 		return 0;
 	s->torn = s->live && !dirty_log_is_on(s);
-	return !s->torn;
+	return !s->torn && (!s->track || xen_checkpoint_rest(s) == 0);
 }
 
 /* The next word, but for one to freeze: that is done here. */
-static enum save_verdict hold(struct xen_saver *s, int timeout_ms)
+enum save_verdict xen_save_hold(struct xen_saver *s, int timeout_ms)
 {
 	enum save_verdict verdict = s->calls->hold(timeout_ms, s->calls->data);
 
@@ -119,7 +91,7 @@ static int abort_save(struct xen_saver *s)
 	return XGS_POLICY_ABORT;
 }
 
-static bool settled(const struct xen_saver *s, unsigned iteration)
+bool xen_save_settled(const struct xen_saver *s, unsigned iteration)
 {
 	if (iteration < 2)
 		return false;
@@ -134,9 +106,12 @@ static bool settled(const struct xen_saver *s, unsigned iteration)
 static int on_policy(struct precopy_stats stats, void *data)
 {
 	struct xen_saver *s = data;
-	bool place = stats.dirty_count < 0 && stats.iteration > 0 && (s->armed || settled(s, stats.iteration));
+	bool place = stats.dirty_count < 0 && stats.iteration > 0 && (s->armed || xen_save_settled(s, stats.iteration));
 	enum save_verdict verdict;
+	int decision;
 
+	if (s->calls->next && xen_checkpoint_policy(s, &stats, &decision))
+		return decision;
 	if (stats.dirty_count >= 0) {
 		s->dirty_before = s->dirty;
 		s->dirty = stats.dirty_count;
@@ -144,7 +119,7 @@ static int on_policy(struct precopy_stats stats, void *data)
 	if (place && !s->armed)
 		s->calls->armed(true, s->raw_bytes, s->calls->data);
 	s->armed = s->armed || place;
-	verdict = hold(s, place && !s->go ? s->round_ms : 0);
+	verdict = xen_save_hold(s, place && !s->go ? s->round_ms : 0);
 	if (verdict == SAVE_CUT) /* it may come when this is no place to go from */
 		s->go = true;
 	else if (verdict != SAVE_HOLD)
@@ -173,13 +148,11 @@ static int check_disks(const struct xen_saver *s, const libxl_domain_config *con
 	return 0;
 }
 
-static int write_header(struct xen_saver *s, int fd, struct fm_error *err)
+char *xen_save_config(struct xen_saver *s, struct fm_error *err)
 {
-	FM_AUTO_FREE char *json = NULL;
-	FM_AUTO_FREE void *begin = NULL;
 	libxl_domain_config config;
 	bool refused;
-	size_t size;
+	char *json;
 	int rc;
 
 	libxl_domain_config_init(&config);
@@ -189,10 +162,21 @@ static int write_header(struct xen_saver *s, int fd, struct fm_error *err)
 	json = rc || refused ? NULL : libxl_domain_config_to_json(s->hv->ctx, &config);
 	libxl_domain_config_dispose(&config);
 	if (refused)
-		return -1;
+		return NULL;
 	if (!json)
-		return xen_fail(s->hv, err, FM_FAILED, "cannot get its configuration");
-	begin = xl_file_begin(json, &size, err);
+		xen_fail(s->hv, err, FM_FAILED, "cannot get its configuration");
+	return json;
+}
+
+static int write_header(struct xen_saver *s, int fd, struct fm_error *err)
+{
+	FM_AUTO_FREE void *begin = NULL;
+	size_t size;
+
+	s->config = xen_save_config(s, err);
+	if (!s->config)
+		return -1;
+	begin = xl_file_begin(s->config, &size, err);
 	if (!begin)
 		return -1;
 	return fm_write_all(fd, begin, size) == 0 ?
@@ -208,9 +192,20 @@ static int wait_stopped_copy(struct xen_saver *s)
 		return 1;
 	s->calls->armed(false, s->raw_bytes, s->calls->data);
 	do
-		verdict = hold(s, ROUND_MOST_MS);
+		verdict = xen_save_hold(s, ROUND_MOST_MS);
 	while (verdict == SAVE_HOLD);
 	return verdict == SAVE_CUT ? 0 : 1;
+}
+
+int xen_save_why(struct xen_saver *s, struct fm_error *err)
+{
+	if (s->aborted)
+		return 1;
+	if (s->torn)
+		return fm_fail(err, FM_FAILED, "another program saved or migrated the domain meanwhile");
+	if (s->suspend_rc)
+		return xen_fail(s->hv, err, FM_FAILED, "the guest did not suspend");
+	return xen_fail(s->hv, err, FM_FAILED, "libxenguest");
 }
 
 static int copy_state(struct xen_saver *s, int fd, struct fm_error *err)
@@ -219,20 +214,14 @@ static int copy_state(struct xen_saver *s, int fd, struct fm_error *err)
 					    .precopy_policy = on_policy,
 					    .switch_qemu_logdirty = on_device_model,
 					    .data = s };
-	int r;
 
 	if (!s->live && wait_stopped_copy(s) != 0)
 		return 1;
-	r = xc_domain_save(s->xch, fd, s->domid, s->live ? XCFLAGS_LIVE : 0, &callbacks, XC_STREAM_PLAIN, -1);
-	if (r == 0)
+	if (s->live && s->calls->next)
+		return xen_checkpoint_save(s, &callbacks, fd, err);
+	if (xc_domain_save(s->xch, fd, s->domid, s->live ? XCFLAGS_LIVE : 0, &callbacks, XC_STREAM_PLAIN, -1) == 0)
 		return 0;
-	if (s->aborted)
-		return 1;
-	if (s->torn)
-		return fm_fail(err, FM_FAILED, "another program saved or migrated the domain meanwhile");
-	if (s->suspend_rc)
-		return xen_fail(s->hv, err, FM_FAILED, "the guest did not suspend");
-	return xen_fail(s->hv, err, FM_FAILED, "libxenguest");
+	return xen_save_why(s, err);
 }
 
 static void thaw(struct xen_saver *s)
@@ -261,13 +250,10 @@ static int run_again(struct xen_saver *s)
 	return -1;
 }
 
-static int save_domain(struct xen_saver *s, int fd, struct fm_error *err)
+int xen_save_cut(struct xen_saver *s, int r, struct fm_error *err)
 {
-	int r = write_header(s, fd, err);
 	int64_t now;
 
-	if (r == 0)
-		r = copy_state(s, fd, err);
 	s->cut.copy_ms = (double)(xen_mono_ns() - s->suspended_mono_ns) / 1e6;
 	if (r == 0 && s->calls->cut(&s->cut, s->calls->data) != SAVE_RELEASE)
 		r = 1;
@@ -275,18 +261,33 @@ static int save_domain(struct xen_saver *s, int fd, struct fm_error *err)
 		thaw(s);
 	else if (run_again(s) < 0)
 		return fm_fail(err, FM_FAILED, "it is left suspended");
+	s->suspend_tried = false;
 	if (r != 0)
 		return r;
 	now = xen_mono_ns();
 	s->calls->released((double)(now - s->suspend_mono_ns) / 1e6, (double)(now - s->freeze_mono_ns) / 1e6,
 			   s->calls->data);
 	xen_quiesce_thawed(s->quiesce); /* before the caller takes up its work: see released() */
+	return 0;
+}
+
+static int save_domain(struct xen_saver *s, int fd, struct fm_error *err)
+{
+	int r = write_header(s, fd, err);
+
+	if (r == 0)
+		r = copy_state(s, fd, err);
+	if (s->over)
+		return r;
+	r = xen_save_cut(s, r, err);
+	if (r != 0)
+		return r;
 	return fm_write_all(fd, xl_file_end, XL_FILE_END_SIZE) == 0 ?
 		       0 : fm_fail(err, FM_FAILED, "writing the stream: %s", strerror(errno));
 }
 
 /* A guest must run to suspend; one that is paused would time out after a minute. */
-static int look_at(struct xen_saver *s, struct fm_error *err)
+int xen_save_look_at(struct xen_saver *s, struct fm_error *err)
 {
 	libxl_dominfo di;
 	int rc;
@@ -306,11 +307,11 @@ static int look_at(struct xen_saver *s, struct fm_error *err)
 int xen_save(struct hypervisor *hv, const char *name, int fd, const struct save_calls *calls,
 	     struct fm_error *err)
 {
-	struct xen_saver s = { .hv = hv, .calls = calls, .round_ms = ROUND_FIRST_MS };
+	struct xen_saver s = { .hv = hv, .name = name, .calls = calls, .round_ms = ROUND_FIRST_MS };
 	FM_AUTO_CLOSE int lock = domain_lock(hv->rundir, name, 0, err);
 	int r;
 
-	if (lock < 0 || xen_find(hv, name, &s.domid, err) < 0 || look_at(&s, err) < 0)
+	if (lock < 0 || xen_find(hv, name, &s.domid, err) < 0 || xen_save_look_at(&s, err) < 0)
 		return -1;
 	xen_log_forget(hv->log);
 	s.xch = xc_interface_open(hv->log, hv->log, 0);
@@ -319,6 +320,8 @@ int xen_save(struct hypervisor *hv, const char *name, int fd, const struct save_
 	s.quiesce = xen_quiesce_begin(hv, s.domid, name, err);
 	r = s.quiesce ? save_domain(&s, fd, err) : -1;
 	xen_quiesce_end(s.quiesce);
+	xen_track_destroy(s.track);
 	xc_interface_close(s.xch);
+	free(s.config);
 	return r;
 }

@@ -41,6 +41,7 @@ static struct json_object *describe_member(struct json_object *member, uint64_t 
 	copy_key(o, member, "disk_ms");
 	copy_key(o, member, "stop_ms");
 	copy_key(o, member, "frozen");
+	copy_key(o, member, "tracked");
 	copy_key(o, member, "quiet");
 	copy_key(o, member, "blackout_ms");
 	copy_key(o, member, "drain");

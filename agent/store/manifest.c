@@ -114,6 +114,7 @@ static const struct schema member_fields[] = {
 	MS("stop_ms"),
 	INT("suspended_at_ns", 0, INT64_MAX - 1),
 	{ .key = "frozen", .kind = SCHEMA_BOOL, .optional = true },
+	{ .key = "tracked", .kind = SCHEMA_BOOL, .optional = true },
 	{ .key = "quiet", .kind = SCHEMA_BOOL, .optional = true },
 	{ .key = "freeze_ms", .kind = SCHEMA_NUMBER, .optional = true, .min = 0, .max = YEARS_100_S * 1000 },
 	{ .key = "quiet_ms", .kind = SCHEMA_NUMBER, .optional = true, .min = 0, .max = YEARS_100_S * 1000 },

@@ -63,6 +63,19 @@ int stream_writer_finish(struct stream_writer *w, struct stream_saved *saved_r, 
 void stream_writer_abort(struct stream_writer *w); /* removes what it began; NULL is fine */
 
 /*
+ * One stream for several snapshots: a checkpointed one, which after its first checkpoint has only what has changed.
+ *
+ *	create ─write…▶ checkpoint ─▶ continue ─write…▶ checkpoint ─▶ … ─▶ abort, or finish at the stream's end
+ *
+ * checkpoint: what came is durable under the map's name. Nothing may be written before continue: from there on what comes
+ * is of the next snapshot, with this map, and a page that does not come is the last one's. That one's map must still be
+ * there, byte for byte, and all the pages it needs: FM_NOT_FOUND, FM_CORRUPT. Meanwhile the writer holds no lock, so a
+ * sweep may come. A failure leaves a writer that is good for nothing but abort; what checkpoint had made stays.
+ */
+int stream_writer_checkpoint(struct stream_writer *w, struct stream_saved *saved_r, struct fm_error *err);
+int stream_writer_continue(struct stream_writer *w, const char *map, struct fm_error *err);
+
+/*
  * Reading verifies: a bad byte, a missing or short file is FM_CORRUPT at the latest
  * from stream_reader_finish().  Memory: 4 bytes a page, the skeleton, and about 70 MiB.
  */

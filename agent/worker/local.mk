@@ -11,7 +11,8 @@ libworker_la_SOURCES = \
 	agent/worker/pump.c agent/worker/pump.h \
 	agent/worker/request.c agent/worker/request.h \
 	agent/worker/restore.c \
-	agent/worker/save.c
+	agent/worker/save.c \
+	agent/worker/track.c agent/worker/track.h
 libworker_la_CFLAGS = $(AM_CFLAGS) $(JSON_CFLAGS)
 libworker_la_LIBADD = libfermata.la -lpthread
 libworker_la_LDFLAGS = $(AM_LDFLAGS)
@@ -24,7 +25,7 @@ fermata_worker_LDADD = libworker.la libdisk.la libhypervisor.la libfm_copies.la 
 
 if HAVE_CMOCKA
 worker_tests = tests/unit/worker_disk_test tests/unit/worker_protocol_test tests/unit/worker_pump_test tests/unit/worker_save_test \
-	tests/unit/worker_xl_file_test
+	tests/unit/worker_track_test tests/unit/worker_xl_file_test
 check_PROGRAMS += $(worker_tests)
 TESTS += $(worker_tests)
 worker_test_cflags = $(AM_CFLAGS) $(JSON_CFLAGS) $(CMOCKA_CFLAGS) \
@@ -42,6 +43,10 @@ tests_unit_worker_disk_test_SOURCES = tests/unit/worker_disk_test.c \
 	tests/unit/worker_process.c tests/unit/worker_process.h
 tests_unit_worker_disk_test_CFLAGS = $(worker_test_cflags)
 tests_unit_worker_disk_test_LDADD = $(worker_test_ldadd)
+tests_unit_worker_track_test_SOURCES = tests/unit/worker_track_test.c \
+	tests/unit/worker_process.c tests/unit/worker_process.h
+tests_unit_worker_track_test_CFLAGS = $(worker_test_cflags)
+tests_unit_worker_track_test_LDADD = $(worker_test_ldadd)
 tests_unit_worker_pump_test_CFLAGS = $(worker_test_cflags)
 tests_unit_worker_pump_test_LDADD = $(worker_test_ldadd)
 tests_unit_worker_xl_file_test_CFLAGS = $(worker_test_cflags)

@@ -228,6 +228,9 @@ static int parse_stream(struct request *r, struct json_object *root, struct fm_e
 		if (fm_json_string_or(root, "parent", NULL) && absolute(root, "parent", &r->parent, err) < 0)
 			return -1;
 		r->claims = json_object_object_get(root, "claims");
+		if (fm_json_string_or(root, "base", NULL) && absolute(root, "base", &r->base, err) < 0)
+			return -1;
+		r->track = fm_json_bool_or(root, "track", false);
 		r->hold_max_ms = fm_json_int_or(root, "hold_max_ms", REQUEST_HOLD_MAX_MS);
 		r->stop_max_ms = fm_json_int_or(root, "stop_max_ms", REQUEST_STOP_MAX_MS);
 		r->buffer_bytes = fm_json_int_or(root, "buffer_mib", 0) << 20;

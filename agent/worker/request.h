@@ -34,6 +34,8 @@ struct request {
 	uint64_t bandwidth;    /* copy: bytes a second; 0: any */
 	struct json_object *claims; /* save: whom to ask what other members store (claims.h); NULL: nobody */
 	const char *parent;    /* save: a map to look at first; may be NULL */
+	bool track;            /* save: and stay, for the next one to be of what has changed */
+	const char *base;      /* save: the map of the last snapshot, known to be good to go on from; may be NULL */
 	const char *sha256;    /* restore: of the map */
 	uint64_t raw_bytes;    /* restore: of the state */
 	int64_t hold_max_ms;   /* save: from armed to the order to cut */

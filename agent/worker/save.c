@@ -10,6 +10,8 @@
  *
  * Its disks are copied (worker/disks.h) when its memory is out and it still stands; what is in the copies goes into the
  * store after the memory has, and before "saved".
+ *
+ * With tracking there is a way back, saved ─next request▶ begin: track.h.
  */
 #include "config.h"
 
@@ -22,6 +24,7 @@
 #include "agent/worker/claims.h"
 #include "agent/worker/operations.h"
 #include "agent/worker/pump.h"
+#include "agent/worker/track.h"
 #include "common/cleanup.h"
 #include "common/log.h"
 
@@ -41,6 +44,7 @@ enum phase {
 
 struct save {
 	struct worker *worker;
+	const struct request *request; /* the worker's, and with tracking the later ones */
 	struct store_access access;
 	struct stream_writer *writer;
 	struct claims *claims; /* NULL: nobody is asked */
@@ -53,6 +57,7 @@ struct save {
 	bool told;  /* the agent itself said abort */
 	bool stuck; /* the driver could not resume the domain */
 	struct fm_error why; /* else: what ended it; FM_OK while nothing did */
+	struct track track;
 };
 
 /* The store is too slow and the driver stuck behind it. For how long is that bearable? */
@@ -124,8 +129,8 @@ static void on_armed(bool live, uint64_t raw_bytes, void *data)
 	struct save *s = data;
 
 	s->armed = json_object_new_object();
-	s->deadline_ms = control_now_ms() + s->worker->request->hold_max_ms;
-	s->stop_max_ms = s->worker->request->stop_max_ms;
+	s->deadline_ms = control_now_ms() + s->request->hold_max_ms;
+	s->stop_max_ms = s->request->stop_max_ms;
 	if (!live) /* all of the memory goes through the store while it is stopped */
 		s->stop_max_ms += (int64_t)(raw_bytes / STOP_COPY_BYTES_PER_MS);
 	if (!s->armed)
@@ -156,7 +161,7 @@ static enum save_verdict catch_up(struct save *s)
 		return SAVE_ABORT;
 	}
 	s->phase = PHASE_WAIT;
-	s->deadline_ms = control_now_ms() + s->worker->request->hold_max_ms;
+	s->deadline_ms = control_now_ms() + s->request->hold_max_ms;
 	control_event(s->worker->control, "armed", fm_steal_ptr(&s->armed));
 	tell_progress(s); /* it may have been too short for any */
 	return SAVE_HOLD;
@@ -200,7 +205,7 @@ static enum save_verdict on_hold(int timeout_ms, void *data)
 	if (control_now_ms() < s->deadline_ms)
 		return SAVE_HOLD;
 	fm_fail(&s->why, FM_TIMEOUT, "held for %lld ms and no order to cut came",
-		(long long)s->worker->request->hold_max_ms);
+		(long long)s->request->hold_max_ms);
 	return SAVE_ABORT;
 }
 
@@ -261,14 +266,15 @@ static enum save_verdict on_cut(const struct save_cut *cut, void *data)
 		fm_json_set_double(fields, "suspend_ms", cut->suspend_ms);
 		fm_json_set_double(fields, "copy_ms", cut->copy_ms);
 	}
+	track_cut(&s->track, cut, fields);
 	control_event(s->worker->control, "cut", fields);
-	command = control_wait(s->worker->control, (int)s->worker->request->stop_max_ms, -1);
+	command = control_wait(s->worker->control, (int)s->request->stop_max_ms, -1);
 	if (command == COMMAND_RELEASE)
 		return SAVE_RELEASE;
 	if (command != COMMAND_NONE)
 		return unexpected(s, command);
 	fm_fail(&s->why, FM_TIMEOUT, "suspended for %lld ms and no order to go on came",
-		(long long)s->worker->request->stop_max_ms);
+		(long long)s->request->stop_max_ms);
 	return SAVE_ABORT;
 }
 
@@ -331,7 +337,7 @@ static int store_disks(struct save *s, struct json_object **disks_r, struct fm_e
 }
 
 /* The guest runs; the rest of the stream goes to the disk. 0, 1: ended on request, -1. */
-static int make_durable(struct save *s, struct stream_saved *saved_r, struct fm_error *err)
+static int make_durable(struct save *s, bool checkpoint, struct stream_saved *saved_r, struct fm_error *err)
 {
 	enum command command;
 	int r;
@@ -348,11 +354,12 @@ static int make_durable(struct save *s, struct stream_saved *saved_r, struct fm_
 	if (r != 0)
 		return r;
 	tell_progress(s);
-	return stream_writer_finish(fm_steal_ptr(&s->writer), saved_r, err);
+	return checkpoint ? stream_writer_checkpoint(s->writer, saved_r, err) :
+			    stream_writer_finish(fm_steal_ptr(&s->writer), saved_r, err);
 }
 
-/* disks is taken; may be NULL. */
-static void tell_saved(struct save *s, const struct stream_saved *saved, struct json_object *disks)
+/* disks is taken; may be NULL. stays: for the next one. */
+static void tell_saved(struct save *s, const struct stream_saved *saved, struct json_object *disks, bool stays)
 {
 	struct json_object *fields = json_object_new_object();
 
@@ -365,6 +372,8 @@ static void tell_saved(struct save *s, const struct stream_saved *saved, struct 
 		add_pages(fields, &saved->pages);
 		if (disks)
 			json_object_object_add(fields, "disks", json_object_get(disks));
+		if (stays)
+			fm_json_set_bool(fields, "tracking", true);
 	}
 	if (saved->others)
 		fm_info("%llu different pages are in packs of other members", (unsigned long long)saved->others);
@@ -395,7 +404,7 @@ static void hear(struct save *s)
 /* Why it ended, in one error: the cause first, then what the driver had to say. */
 static int ended(struct save *s, int result, struct fm_error *err)
 {
-	const char *name = s->worker->request->domain.name;
+	const char *name = s->request->domain.name;
 	struct fm_error driver = *err, cause;
 
 	if (result < 0)
@@ -416,11 +425,9 @@ static int ended(struct save *s, int result, struct fm_error *err)
 
 static int open_writer(struct save *s, struct fm_error *err)
 {
-	const struct request *q = s->worker->request;
+	const struct request *q = s->request;
 	struct stream_options options = { .parent = q->parent, .nice = PUMP_NICE };
 
-	if (store_access_local(&s->access, q->folder, q->job, q->local, q->key_file, true, err) < 0)
-		return -1;
 	s->claims = q->claims ? claims_create(q->claims, err) : NULL;
 	if (q->claims && !s->claims)
 		return -1;
@@ -430,40 +437,115 @@ static int open_writer(struct save *s, struct fm_error *err)
 	return s->writer ? 0 : -1;
 }
 
-int operation_save(struct worker *w, struct fm_error *err)
+static void renew_pump(struct save *s, struct fm_error *err)
 {
-	struct save s = { .worker = w, .deadline_ms = INT64_MAX / 2, .progress_ms = control_now_ms() + PROGRESS_MS };
-	const struct save_calls calls = { on_armed, on_hold, on_frozen, on_cut, on_released, on_stuck, on_has_disk, &s };
-	size_t limit = w->request->buffer_bytes ? (size_t)w->request->buffer_bytes : pump_default_limit();
+	size_t limit = s->request->buffer_bytes ? (size_t)s->request->buffer_bytes : pump_default_limit();
+
+	pump_destroy(s->pump);
+	s->pump = pump_start(limit, &(struct pump_sink){ sink, give_up, s }, err);
+}
+
+/* As before the first order. */
+static void begin(struct save *s)
+{
+	s->deadline_ms = INT64_MAX / 2;
+	s->progress_ms = control_now_ms() + PROGRESS_MS;
+	s->phase = PHASE_PRECOPY;
+	setpriority(PRIO_PROCESS, 0, 0); /* on_released() */
+}
+
+/* The next snapshot of a domain that is being tracked; false: save() is to come to its end. */
+static bool on_next(int *fd_r, void *data)
+{
+	struct save *s = data;
+	struct track *t = &s->track;
+	struct stream_saved saved = { 0 };
+	const struct request *next;
+
+	t->asked = true;
+	t->result = make_durable(s, true, &saved, &t->err);
+	pump_destroy(fm_steal_ptr(&s->pump)); /* its memory is for others meanwhile */
+	if (t->result != 0)
+		return false;
+	tell_saved(s, &saved, NULL, true);
+	next = track_await(t, s->worker, s->request, &s->told);
+	if (!next)
+		return false;
+	s->request = next;
+	begin(s);
+	if (!track_goes_on(t, next, s->writer))
+		return false;
+	renew_pump(s, &t->err);
+	if (!s->pump)
+		t->result = -1;
+	else
+		*fd_r = pump_fd(s->pump);
+	return s->pump != NULL;
+}
+
+/* A disk's changes nobody notes, and what others store a later snapshot could not rely on: then each is whole. */
+static bool tracks(const struct save *s)
+{
+	return s->request->track && !s->claims && worker_disks_count(s->worker->disks) == 0;
+}
+
+/* One call of the driver: a snapshot, and those that follow on it. */
+static int save(struct save *s, struct fm_error *err)
+{
+	struct worker *w = s->worker;
+	struct save_calls calls = { on_armed, on_hold, on_frozen, on_cut, on_released, NULL, on_stuck, on_has_disk, s };
 	struct stream_saved saved = { 0 };
 	struct json_object *disks = NULL;
 	int r = -1;
 
-	if (worker_disks_ready(w->disks, err) < 0)
-		return fm_context(err, "cannot save domain %s", w->request->domain.name);
-	if (open_writer(&s, err) < 0) {
-		claims_destroy(s.claims);
+	if (worker_disks_ready(w->disks, err) < 0 || open_writer(s, err) < 0)
+		return -1;
+	calls.next = tracks(s) ? on_next : NULL;
+	begin(s);
+	renew_pump(s, err);
+	track_begin(&s->track);
+	if (s->pump)
+		r = w->ops->save(w->hv, s->request->domain.name, pump_fd(s->pump), &calls, err);
+	if (r == 0 && s->track.asked)
+		return track_result(&s->track, err);
+	if (r == 0)
+		r = make_durable(s, false, &saved, err);
+	if (r == 0)
+		r = store_disks(s, &disks, err);
+	if (r == 0)
+		tell_saved(s, &saved, disks, false);
+	return r;
+}
+
+static void end(struct save *s)
+{
+	worker_disks_undo(s->worker->disks);
+	pump_destroy(fm_steal_ptr(&s->pump));
+	stream_writer_abort(fm_steal_ptr(&s->writer));
+	claims_destroy(fm_steal_ptr(&s->claims));
+	json_object_put(fm_steal_ptr(&s->armed));
+}
+
+int operation_save(struct worker *w, struct fm_error *err)
+{
+	const struct request *q = w->request;
+	struct save s = { .worker = w, .request = q };
+	int r;
+
+	if (store_access_local(&s.access, q->folder, q->job, q->local, q->key_file, true, err) < 0) {
 		store_access_close(&s.access);
-		return fm_context(err, "cannot save domain %s", w->request->domain.name);
+		return fm_context(err, "cannot save domain %s", q->domain.name);
 	}
-	s.pump = pump_start(limit, &(struct pump_sink){ sink, give_up, &s }, err);
-	if (s.pump)
-		r = w->ops->save(w->hv, w->request->domain.name, pump_fd(s.pump), &calls, err);
-	if (r == 0)
-		r = make_durable(&s, &saved, err);
-	if (r == 0)
-		r = store_disks(&s, &disks, err);
-	if (r == 0)
-		tell_saved(&s, &saved, disks);
-	else
+	while ((r = save(&s, err)) == SAVE_AGAIN) {
+		fm_log(s.request->base ? FM_LOG_WARNING : FM_LOG_INFO, "domain=%s saved whole: %s", q->domain.name, err->text);
+		end(&s);
+	}
+	if (r != 0)
 		r = ended(&s, r, err);
 	if (r != 0)
 		claims_cancel(s.claims);
-	worker_disks_undo(w->disks);
-	pump_destroy(s.pump);
-	stream_writer_abort(s.writer);
-	claims_destroy(s.claims);
+	end(&s);
+	track_dispose(&s.track);
 	store_access_close(&s.access);
-	json_object_put(s.armed);
 	return r;
 }

@@ -9,8 +9,8 @@ dist_check_SCRIPTS += tests/lab/t/wire_test
 TESTS += tests/lab/t/wire_test
 
 EXTRA_DIST += tests/lab/README.md tests/lab/lab tests/lab/build-image tests/lab/packages.host tests/lab/modules.host \
-	tests/lab/modules.guest tests/lab/initrd-init tests/lab/rc tests/lab/t/bed tests/lab/t/registers.c tests/lab/t/runner \
-	tests/lab/lib.sh tests/lab/up tests/lab/scenarios tests/lab/exact.sh tests/lab/faults.sh tests/lab/foreign.sh tests/lab/disks.sh tests/lab/tally-cuts tests/lab/store-space \
+	tests/lab/modules.guest tests/lab/initrd-init tests/lab/rc tests/lab/t/bed tests/lab/t/dirtier.c tests/lab/t/registers.c tests/lab/t/runner \
+	tests/lab/lib.sh tests/lab/up tests/lab/scenarios tests/lab/exact.sh tests/lab/faults.sh tests/lab/foreign.sh tests/lab/disks.sh tests/lab/tracking.sh tests/lab/tally-cuts tests/lab/store-space \
 	tests/lab/etc/passwd tests/lab/etc/profile tests/lab/etc/group tests/lab/etc/hosts tests/lab/etc/nsswitch.conf \
 	tests/lab/etc/slurm/slurm.conf tests/lab/etc/slurm/cgroup.conf tests/lab/etc/slurm/plugstack.conf \
 	tests/lab/etc/slurm/plugstack.conf.d/fermata.conf tests/lab/etc/fermata/fermata.conf
