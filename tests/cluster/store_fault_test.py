@@ -51,6 +51,7 @@ class Mounted(Cluster):
     """Its store is a file system of its own: mount_store() makes it."""
 
     def __init__(self, *args, **settings):
+        settings.setdefault("Compact", "no")  # what goes on behind a snapshot's back would be hit as well, and take room
         super().__init__(*args, **settings)
         self.below = self.store + ".below"
         os.rename(self.store, self.below)
