@@ -26,8 +26,7 @@ libfm_store_la_SOURCES = \
 	agent/store/skeleton.c agent/store/skeleton.h \
 	agent/store/store.c agent/store/store.h \
 	agent/store/stream.h agent/store/stream_reader.c agent/store/stream_writer.c \
-	agent/store/sweep.c agent/store/sweep.h \
-	agent/store/verify.c
+	agent/store/sweep.c agent/store/sweep.h
 libfm_store_la_CFLAGS = $(AM_CFLAGS) $(JSON_CFLAGS) $(CRYPTO_CFLAGS)
 libfm_store_la_LIBADD = libfm_key.la libfm_pages.la libxenstream.la libfermata.la $(JSON_LIBS) $(CRYPTO_LIBS) -lm
 libfm_store_la_LDFLAGS = $(AM_LDFLAGS)
@@ -41,7 +40,7 @@ TESTS += $(store_tests)
 check_LTLIBRARIES = libfm_store_fixture.la
 libfm_store_fixture_la_SOURCES = tests/unit/store_fixture.c tests/unit/store_fixture.h $(xenstream_sample)
 libfm_store_fixture_la_CFLAGS = $(AM_CFLAGS) $(JSON_CFLAGS) $(CMOCKA_CFLAGS)
-libfm_store_fixture_la_LIBADD = libfm_store.la $(JSON_LIBS) $(CMOCKA_LIBS)
+libfm_store_fixture_la_LIBADD = libfm_copies.la libfm_store.la $(JSON_LIBS) $(CMOCKA_LIBS)
 tests_unit_store_test_CFLAGS = $(libfm_store_fixture_la_CFLAGS)
 tests_unit_store_test_LDADD = libfm_store_fixture.la
 tests_unit_store_stream_test_CFLAGS = $(libfm_store_fixture_la_CFLAGS)

@@ -85,9 +85,5 @@ struct json_object *store_list(const char *store, uint32_t job, struct fm_error 
 /* Manifest first, then the rest; a damaged one too.  FM_NOT_FOUND; FM_BUSY: it is pinned (pin.h). Its pages
  * go with the next sweep (sweep.h). */
 int store_remove(const char *store, const struct fm_snapshot_id *id, struct fm_error *err);
-/* Read everything; per-member verdicts into result_r ({snapshot, ok, members:[{rank, node, ok, error?}],
- * seconds}).  key_file: KeyFile=, NULL or "": none. 0 also when members are damaged; -1 when there is no manifest to go by.  id->n == 0 as above. */
-int store_verify(const char *store, const char *key_file, struct fm_snapshot_id *id, struct json_object **result_r,
-		 struct fm_error *err);
 
 #endif

@@ -206,7 +206,7 @@ static void assert_listed_are_whole(const char *store, long k)
 		if (strcmp(fm_json_string_or(o, "state", ""), "whole") != 0)
 			fail_msg("after death at step %ld: %s", k, json_object_to_json_string(o));
 		assert_ok(fm_snapshot_id_parse(fm_json_string_or(o, "snapshot", ""), &id, &err), err);
-		assert_ok(store_verify(store, NULL, &id, &result, &err), err);
+		assert_ok(fixture_verify(store, &id, &result, &err), err);
 		if (!fm_json_bool_or(result, "ok", false))
 			fail_msg("after death at step %ld: %s", k, json_object_to_json_string(result));
 	}

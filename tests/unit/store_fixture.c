@@ -12,6 +12,7 @@
 
 #include "agent/store/retain.h"
 #include "agent/store/secret.h"
+#include "agent/store/copies/verify.h"
 #include "agent/store/stream.h"
 #include "agent/xenstream/writer.h"
 #include "common/cleanup.h"
@@ -262,4 +263,15 @@ void fixture_damage(const char *path, long where)
 	assert_int_equal(pread(fd, &byte, 1, offset), 1);
 	byte ^= 0x10;
 	assert_int_equal(pwrite(fd, &byte, 1, offset), 1);
+}
+
+int fixture_verify(const char *store, struct fm_snapshot_id *id, struct json_object **result_r, struct fm_error *err)
+{
+	struct site site;
+	int rc = site_init(&site, NULL, store, "", 0, err);
+
+	if (rc == 0)
+		rc = verify_snapshot(&site, id, false, result_r, err);
+	site_dispose(&site);
+	return rc;
 }

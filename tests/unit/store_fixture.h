@@ -31,6 +31,9 @@ struct json_object *fixture_manifest(const struct fm_snapshot_id *id, unsigned m
 int fixture_snapshot(const char *store, uint32_t job, unsigned members, struct fm_snapshot_id *id_r,
 		     struct fm_error *err);
 
+/* verify_snapshot() (copies/verify.h), of StoreDir alone. */
+int fixture_verify(const char *store, struct fm_snapshot_id *id, struct json_object **result_r, struct fm_error *err);
+
 /* "1 2 5": the numbers store_list() shows of the job. Into a static buffer. */
 const char *fixture_listed(const char *store, uint32_t job);
 

@@ -90,7 +90,7 @@ static void a_snapshot_is_listed_and_verifies(void **state)
 	assert_int_equal(id.n, 1);
 	assert_string_equal(fixture_listed(store, 12), "1");
 	assert_string_equal(fixture_listed(store, 13), "");
-	assert_ok(store_verify(store, NULL, &id, &result, &err), err);
+	assert_ok(fixture_verify(store, &id, &result, &err), err);
 	assert_true(fm_json_bool_or(result, "ok", false));
 	FM_AUTO_FREE char *dir = store_snapshot_dir(store, &id);
 	assert_int_equal(stat(dir, &st), 0);
@@ -107,7 +107,7 @@ static void verify_names_the_member(void **state)
 
 	damage(store, "12/1/member-1.map", 100);
 	damage(store, "12/1/member-2.held", 17);
-	assert_ok(store_verify(store, NULL, &id, &result, &err), err);
+	assert_ok(fixture_verify(store, &id, &result, &err), err);
 	assert_false(fm_json_bool_or(result, "ok", true));
 	json_object_object_get_ex(result, "members", &members);
 	for (size_t i = 0; i < 3; i++) {
@@ -134,7 +134,7 @@ static void without_a_manifest_it_is_not_there(void **state)
 	assert_int_equal(err.code, FM_NOT_FOUND);
 	assert_null(store_manifest(store, &again, &err));
 	assert_int_equal(err.code, FM_NOT_FOUND);
-	assert_code(store_verify(store, NULL, &id, &result, &err), err, FM_NOT_FOUND);
+	assert_code(fixture_verify(store, &id, &result, &err), err, FM_NOT_FOUND);
 	assert_code(store_remove(store, &id, &err), err, FM_NOT_FOUND);
 }
 
@@ -158,7 +158,7 @@ static void begin_removes_leftovers_only(void **state)
 	assert_string_equal(fixture_listed(store, 5), "1");
 	assert_int_equal(whole.n, 1);
 	FM_AUTO_JSON struct json_object *result = NULL;
-	assert_ok(store_verify(store, NULL, &whole, &result, &err), err);
+	assert_ok(fixture_verify(store, &whole, &result, &err), err);
 	assert_true(fm_json_bool_or(result, "ok", false));
 }
 
