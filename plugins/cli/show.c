@@ -143,6 +143,14 @@ static int print_snapshot(struct json_object *s, struct fm_error *err)
 	return print_members(members, err);
 }
 
+/* "1234.3 running, save" */
+static char *snapshot_line(struct json_object *s)
+{
+	const char *more = *print_text_at(s, "error") ? print_text_at(s, "error") : print_text_at(s, "round");
+
+	return fm_format("%s %s%s%s", print_text_at(s, "id"), print_text_at(s, "state"), *more ? ", " : "", more);
+}
+
 static void print_job(struct json_object *job)
 {
 	struct json_object *snapshot = print_at(job, "snapshot");
@@ -166,9 +174,7 @@ static void print_job(struct json_object *job)
 	print_field("Saving", print_saving(print_at(job, "saving")));
 	print_field("Compacted", print_compacted(print_at(job, "compacted")));
 	if (snapshot)
-		print_field("Snapshot", fm_format("%s %s, %s", print_text_at(snapshot, "id"), print_text_at(snapshot, "state"),
-						  *print_text_at(snapshot, "error") ? print_text_at(snapshot, "error") :
-										       print_text_at(snapshot, "round")));
+		print_field("Snapshot", snapshot_line(snapshot));
 	putchar('\n');
 }
 
