@@ -45,3 +45,14 @@ bench-across: all tests/bench/store_image tests/bench/store_try tests/bench/acro
 	$(srcdir)/tests/bench/across --build $(abs_top_builddir) --output $(BENCH_RESULTS)
 .PHONY: bench-across
 EXTRA_DIST += tests/bench/across
+
+# make bench-tracking: the next snapshot, by hash and of what was written to.
+bench-tracking: all
+	$(srcdir)/tests/bench/tracking --build $(abs_top_builddir) --output $(BENCH_RESULTS)
+.PHONY: bench-tracking
+EXTRA_DIST += tests/bench/tracking
+
+# All of them, one after the other: they take turns with nobody.
+bench:
+	for b in cut store parity across tracking; do $(MAKE) bench-$$b || exit 1; done
+.PHONY: bench
