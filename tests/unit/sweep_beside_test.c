@@ -82,6 +82,45 @@ static void a_parent_that_went_is_noticed(void **state)
 	pages_store_close(s);
 }
 
+/*
+ * A store that stays open between two writers, as one who tracks a domain has it, has looked at its packs before a sweep
+ * took pages out of them: what the next writer takes for known must be there.
+ */
+static void what_a_sweep_took_is_not_known_any_more(void **state)
+{
+	struct sweep_world *w = *state;
+	uint32_t first = sweep_world_add(w, 0, false);
+	FM_AUTO_FREE char *map = sweep_world_path(w, first + 1, "again.map");
+	const struct sweep_options strict = { .share = 100 };
+	const struct pages_writer_options o = { .codec = PAGES_LZ4 };
+	struct pages_store *s = pages_store_open(w->pages, JOB, NULL, &(struct fm_error){ 0 });
+	struct pages_writer *writer;
+	struct fixture_guest g;
+	struct pages_saved saved;
+	struct sweep_result r;
+	struct fm_error err;
+	unsigned char page[PAGES_SIZE];
+
+	assert_ok(pages_store_scan(s, &err), err);
+	sweep_world_add(w, first, false);
+	assert_ok(sweep_world_remove(w, first, &err), err);
+	assert_ok(store_sweep(w->store, JOB, &strict, &r, &err), err);
+	assert_true(r.rewritten > 0);
+	writer = pages_writer_create(s, &o, &err);
+	assert_non_null(writer);
+	sweep_world_guest(&g, first, 0); /* the guest's memory is again what it was */
+	for (uint64_t i = 0; i < g.pages; i++)
+		if (g.content[i] != FIXTURE_HOLE) {
+			fixture_page(g.content[i], page);
+			assert_ok(pages_writer_put(writer, &i, page, 1, &err), err);
+		}
+	assert_ok(pages_writer_finish(writer, map, "skeleton", 8, &saved, &err), err);
+	assert_true(saved.progress.known > 0); /* from the second */
+	assert_ok(fixture_check(w->pages, map, NULL, &g, &err), err);
+	fixture_guest_dispose(&g);
+	pages_store_close(s);
+}
+
 static void damage_is_not_called_removal(void **state)
 {
 	struct sweep_world *w = *state;
@@ -291,6 +330,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(a_reader_keeps_it_away),
 		T(a_parent_that_went_is_noticed),
+		T(what_a_sweep_took_is_not_known_any_more),
 		T(damage_is_not_called_removal),
 		T(it_gives_way),
 		T(writers_readers_and_sweepers),

@@ -13,6 +13,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
+#include <time.h>
 
 #include "agent/store/key_private.h"
 #include "agent/store/pages/codec.h"
@@ -30,6 +32,9 @@ struct pack {
 	int fd; /* -1 until frames are wanted */
 	void *mapping;
 	size_t mapping_size;
+	dev_t device; /* which file: one that is written anew is another */
+	ino_t inode;
+	struct timespec written;
 	uint64_t bytes; /* of the file */
 	uint32_t frames, slots, present;
 	const struct disk_frame *frame;
@@ -52,6 +57,8 @@ void pack_scratch_dispose(struct pack_scratch *scratch);
  * by this key (NULL: none). keep_fd: frames will be read. */
 struct pack *pack_open(const char *dir, const uint8_t id[32], uint32_t job, const struct pages_key *key, bool keep_fd,
 		       struct fm_error *err);
+/* Is the file of its name still the one that was opened? */
+bool pack_is_current(const struct pack *p);
 void pack_close(struct pack *p); /* NULL is fine */
 
 /* The slot that holds this page, or -1. Absent ones are not found. From any thread. */

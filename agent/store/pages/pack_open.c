@@ -196,6 +196,9 @@ static int load(struct pack *p, const struct pages_key *key, EVP_MD_CTX *context
 	if (fstat(p->fd, &st) < 0 || !S_ISREG(st.st_mode))
 		return fm_fail(err, FM_FAILED, "not a file");
 	p->bytes = (uint64_t)st.st_size;
+	p->device = st.st_dev;
+	p->inode = st.st_ino;
+	p->written = st.st_mtim;
 	if (p->bytes < sizeof(header) + sizeof(trailer))
 		return fm_fail(err, FM_CORRUPT, "it is cut short (%llu bytes)", (unsigned long long)p->bytes);
 	if (read_exact(p->fd, &header, sizeof(header), 0, err) < 0 ||
@@ -237,6 +240,14 @@ struct pack *pack_open(const char *dir, const uint8_t id[32], uint32_t job, cons
 	EVP_MD_CTX_free(context);
 	pack_close(p);
 	return NULL;
+}
+
+bool pack_is_current(const struct pack *p)
+{
+	struct stat st;
+
+	return lstat(p->path, &st) == 0 && st.st_dev == p->device && st.st_ino == p->inode && (uint64_t)st.st_size == p->bytes &&
+	       st.st_mtim.tv_sec == p->written.tv_sec && st.st_mtim.tv_nsec == p->written.tv_nsec;
 }
 
 void pack_close(struct pack *p)

@@ -226,7 +226,7 @@ static int scan_one(void *data, const uint8_t id[32])
 	if (!wanted(scan, id) || (s->also && store_index(s, id) >= 0))
 		return 0;
 	for (size_t i = 0; i < scan->had_count; i++)
-		if (scan->had[i] && memcmp(scan->had[i]->id, id, 32) == 0) {
+		if (scan->had[i] && memcmp(scan->had[i]->id, id, 32) == 0 && pack_is_current(scan->had[i])) {
 			if (room_make(s, scan->err) < 0)
 				return -1;
 			s->pack[s->packs++] = fm_steal_ptr(&scan->had[i]);
