@@ -191,8 +191,8 @@ static void renew_others(struct look *l, size_t i)
 	folder_numbers_dispose(&numbers);
 }
 
-/* All its files anew that are not packs, which is little; of the packs those that are damaged. */
-static void repair(struct look *l, size_t i)
+/* All its files anew that are not packs, which is little; of the packs those that are damaged. 0: it is whole. */
+static int repair(struct look *l, size_t i)
 {
 	const struct copy_calls calls = { .again = l->again };
 	FM_AUTO_CLOSE int lock = -1;
@@ -213,6 +213,7 @@ static void repair(struct look *l, size_t i)
 			renew_others(l, i);
 	}
 	say_repaired(l, rc < 0 ? &why : NULL);
+	return rc < 0 ? -1 : 0;
 }
 
 /* It is said to be there: 1; that it is not is no damage: 0. */
@@ -267,8 +268,7 @@ void verify_level(struct verify *v, size_t i)
 	if (v->repair && (l.verdict.bad || (state && !strcmp(state, "absent")))) {
 		if (!l.again)
 			l.again = calloc(1, sizeof(*l.again));
-		repair(&l, i);
-		if (state && !l.verdict.bad)
+		if (repair(&l, i) == 0)
 			state = NULL;
 	}
 	v->good = v->good && !l.verdict.bad;
