@@ -18,6 +18,7 @@
 
 #define REPLY_MAX (16 << 20)
 #define CONNECT_TIMEOUT_MS 5000L
+#define KEEPALIVE_S 5L /* a host that goes while it works on an answer is noticed, also where there is no deadline */
 
 struct reply {
 	char *data;
@@ -89,6 +90,9 @@ static void set_options(CURL *curl, const char *method, const char *body, long t
 	curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, method);
 	curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_TIMEOUT_MS);
 	curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, timeout_ms);
+	curl_easy_setopt(curl, CURLOPT_TCP_KEEPALIVE, 1L);
+	curl_easy_setopt(curl, CURLOPT_TCP_KEEPIDLE, KEEPALIVE_S);
+	curl_easy_setopt(curl, CURLOPT_TCP_KEEPINTVL, KEEPALIVE_S);
 	curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, detail);
 	curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, reply_write);
 	curl_easy_setopt(curl, CURLOPT_WRITEDATA, reply);
