@@ -6,7 +6,7 @@ libfm_local_la_SOURCES = \
 	agent/local/flush.c \
 	agent/local/list.c \
 	agent/local/make.c \
-	agent/local/obtain.c agent/local/obtain.h agent/local/obtain_private.h \
+	agent/local/obtain.c agent/local/obtain.h agent/local/obtain_private.h agent/local/obtain_get.c \
 	agent/local/place.c agent/local/place.h \
 	agent/local/probe.c agent/local/probe.h \
 	agent/local/reconstruct.c \
@@ -16,7 +16,7 @@ libfm_local_la_SOURCES = \
 	agent/local/state.c agent/local/state.h \
 	agent/local/tidy.c agent/local/tidy.h \
 	agent/local/undone.c \
-	agent/local/verify_local.c \
+	agent/local/verify_local.c agent/local/verify_local.h \
 	agent/local/work.h
 libfm_local_la_CFLAGS = $(AM_CFLAGS) $(JSON_CFLAGS) $(CURL_CFLAGS) $(MHD_CFLAGS) $(CRYPTO_CFLAGS)
 libfm_local_la_LIBADD = libfm_parity.la libfm_levels.la libfm_store.la libfermata.la $(JSON_LIBS) $(CURL_LIBS) $(MHD_LIBS) -lpthread

@@ -4,7 +4,8 @@
  *
  * Looked for in this order: this node's own disk, StoreDir, the disks of the nodes that had it, and, where these are
  * gone, parity: it is rebuilt from what is left of its code. What comes from elsewhere is verified, page by page,
- * before it gets its name in LocalDir/<job>/pages. A node that does not answer costs seconds, once.
+ * before it gets its name in LocalDir/<job>/pages; what is damaged here is replaced so, from StoreDir, too. A pack of which
+ * parity was made comes back in the same bytes where any place has them. A node that does not answer costs seconds, once.
  *
  * Blocks, for helper processes and workers. Killed anywhere it leaves files in LocalDir/<job>/incoming, which the next
  * one, or the sweep, removes.

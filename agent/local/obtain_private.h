@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* obtain_private.h - what obtain.c and reconstruct.c share; nobody else. */
+/* obtain_private.h - what obtain.c, obtain_get.c, reconstruct.c and check.c share; nobody else. */
 #ifndef FM_LOCAL_OBTAIN_PRIVATE_H
 #define FM_LOCAL_OBTAIN_PRIVATE_H
 
@@ -14,6 +14,8 @@
 struct missing {
 	char id[65];
 	bool got;
+	uint64_t exact; /* so many bytes it must have: there is parity of them; 0: any */
+	char from[64];  /* got: "store", a node's name, or the record's kind */
 };
 
 struct obtain {
@@ -39,12 +41,23 @@ struct obtain {
  */
 int obtain_verify(struct obtain *o, const struct missing *packs, size_t count, bool *good_r, struct fm_error *err);
 
+/* To be disposed of in any case; nothing is looked for yet. */
+int obtain_open(struct obtain *o, struct fm_error *err);
+void obtain_dispose(struct obtain *o);
+int obtain_add(struct obtain *o, const char *id, struct fm_error *err);
+bool obtain_there(const char *dir, const char *id);
+/*
+ * All that are missing: got, or what each place said is noted. exact_only: no pack of which there is parity may come back in
+ * other bytes; else that is done where nothing else helps. -1: it could not begin.
+ */
+int obtain_missing(struct obtain *o, bool exact_only, struct fm_error *err);
+
 /* Verify incoming/<id>.pack and give it its name; -1: it is removed. */
 int obtain_admit(struct obtain *o, const char *id, struct fm_error *err);
 /* "n2: no connection; ", once for each text. */
+void obtain_note(struct obtain *o, const char *place, const char *why);
 /* The farthest stays. */
 void obtain_note_level(struct obtain *o, const char *level);
-void obtain_note(struct obtain *o, const char *place, const char *why);
 
 /* Whatever of the missing packs is in a bundle of this record: by parity. What could not be is noted. */
 void obtain_rebuild(struct obtain *o, const struct placement *r);

@@ -233,6 +233,7 @@ static void admit_all(struct obtain *o, const struct placement *r, const struct 
 			continue;
 		}
 		missing->got = true;
+		snprintf(missing->from, sizeof(missing->from), "%s", r->kind);
 		o->result->rebuilt++;
 		obtain_note_level(o, r->kind);
 	}
