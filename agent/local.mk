@@ -61,6 +61,7 @@ cluster_tests = \
 	tests/cluster/group_test.py \
 	tests/cluster/levels_test.py \
 	tests/cluster/local_test.py \
+	tests/cluster/local_verify_test.py \
 	tests/cluster/network_test.py \
 	tests/cluster/restore_test.py \
 	tests/cluster/store_fault_test.py \
@@ -68,7 +69,7 @@ cluster_tests = \
 	tests/cluster/tree_test.py
 dist_check_SCRIPTS += $(cluster_tests)
 TESTS += $(cluster_tests)
-EXTRA_DIST += tests/cluster/alike.py tests/cluster/cluster.py tests/cluster/network.py
+EXTRA_DIST += tests/cluster/alike.py tests/cluster/cluster.py tests/cluster/disks.py tests/cluster/network.py
 # A store's disk that breaks.
 if HAVE_FUSE
 check_PROGRAMS += tests/cluster/faultfs

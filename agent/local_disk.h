@@ -26,9 +26,10 @@ void local_disk_tidy(struct agent *agent, uint32_t job, bool all);
 /* This member's copies: into the queue. */
 void local_disk_copy(struct agent *agent, const struct fm_snapshot_id *id, unsigned rank);
 
-/* POST /v1/snapshots/J.n/local {rank}; …/protect {rank}; POST /v1/jobs/J/tidy: from other agents. */
+/* POST /v1/snapshots/J.n/local {rank}; …/protect {rank}; …/disk {mend?:[pack…]} (local/check.h); POST /v1/jobs/J/tidy: from other agents. */
 void route_local_list(struct request *req, const struct fm_snapshot_id *id);
 void route_local_protect(struct request *req, const struct fm_snapshot_id *id);
+void route_local_disk(struct request *req, const struct fm_snapshot_id *id);
 void route_local_tidy(struct request *req, const struct fm_snapshot_id *id);
 
 /* local_round.c */

@@ -6,7 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
+#include "agent/local/check.h"
 #include "agent/local/work.h"
 #include "agent/local_disk.h"
 #include "agent/peers.h"
@@ -15,6 +17,7 @@
 
 #define LIST_MS 60000
 #define ORDER_MS 10000
+#define INSPECT_NICE 19 /* the jobs on this node come first */
 
 struct asked {
 	struct local_round *round;
@@ -154,16 +157,25 @@ void local_disk_snapshot(struct agent *agent, const struct fm_snapshot_id *id, c
 
 /* ---- the members' answers ---------------------------------------------------------------------------------- */
 
+static bool is_asked_well(struct request *req, const struct fm_snapshot_id *id)
+{
+	if (!req->agent->local_disk)
+		request_error(req, FM_INCOMPATIBLE, "node %s has no LocalDir", req->agent->conf.node_name);
+	else if (!id->n)
+		request_error(req, FM_USAGE, "which snapshot of job %" PRIu32 "?", id->job);
+	else
+		return true;
+	return false;
+}
+
 static bool take_rank(struct request *req, const struct fm_snapshot_id *id, unsigned *rank_r)
 {
 	struct fm_error err;
 	int64_t rank;
 
-	if (!req->agent->local_disk)
-		request_error(req, FM_INCOMPATIBLE, "node %s has no LocalDir", req->agent->conf.node_name);
-	else if (!id->n)
-		request_error(req, FM_USAGE, "which snapshot of job %" PRIu32 "?", id->job);
-	else if (!req->body || fm_json_int(req->body, "rank", 0, SETS_NODES_MAX, &rank, &err))
+	if (!is_asked_well(req, id))
+		return false;
+	if (!req->body || fm_json_int(req->body, "rank", 0, SETS_NODES_MAX, &rank, &err))
 		request_error(req, FM_USAGE, "\"rank\" is needed");
 	else {
 		*rank_r = (unsigned)rank;
@@ -217,6 +229,38 @@ void route_local_protect(struct request *req, const struct fm_snapshot_id *id)
 		return;
 	local_disk_copy(req->agent, id, rank);
 	request_reply(req, 202, json_object_new_object());
+}
+
+/* ---- a verify's question (local/survey.h) ------------------------------------------------------------------ */
+
+struct inspection {
+	const struct agent *agent;
+	struct fm_snapshot_id id;
+	struct json_object *mend; /* NULL: only look */
+};
+
+static int inspect(void *arg, struct json_object *result, struct task_blob *blob, struct fm_error *err)
+{
+	const struct inspection *i = arg;
+
+	(void)blob;
+	if (i->mend)
+		return local_mend(&i->agent->conf, &i->id, i->mend, result, err);
+	(void)setpriority(PRIO_PROCESS, 0, INSPECT_NICE);
+	return local_check_disk(&i->agent->conf, &i->id, result, err);
+}
+
+void route_local_disk(struct request *req, const struct fm_snapshot_id *id)
+{
+	struct inspection i = { req->agent, *id, req->body ? json_object_object_get(req->body, "mend") : NULL };
+	struct fm_error err;
+
+	if (!is_asked_well(req, id))
+		return;
+	if (i.mend && !json_object_is_type(i.mend, json_type_array))
+		request_error(req, FM_USAGE, "\"mend\" is a list of packs");
+	else if (!task_start(req->agent, inspect, &i, on_list, req, &err))
+		request_fail(req, &err);
 }
 
 void route_local_tidy(struct request *req, const struct fm_snapshot_id *id)

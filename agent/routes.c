@@ -41,6 +41,7 @@ static const struct route {
 	{ "POST", "/v1/jobs/", "/tidy", 'J', ROOT, route_local_tidy },
 	{ "POST", "/v1/snapshots/", "/local", 'S', ROOT, route_local_list },
 	{ "POST", "/v1/snapshots/", "/protect", 'S', ROOT, route_local_protect },
+	{ "POST", "/v1/snapshots/", "/disk", 'S', ROOT, route_local_disk },
 	{ "GET", "/v1/snapshots", "", 0, ANYONE, route_snapshots },
 	{ "GET", "/v1/snapshots/", "", 'S', ANYONE, route_snapshot },
 	{ "DELETE", "/v1/snapshots/", "", 'S', ANYONE, route_snapshot_delete },

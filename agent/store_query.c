@@ -7,12 +7,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "agent/copier.h"
 #include "agent/forward.h"
 #include "agent/job.h"
 #include "agent/local/state.h"
+#include "agent/local/survey.h"
 #include "agent/local_disk.h"
 #include "agent/prune.h"
 #include "agent/snapshot.h"
@@ -217,41 +219,81 @@ static int do_pin(const struct ask *ask, struct json_object *result, struct fm_e
 	return 0;
 }
 
-/* What is on the nodes' own disks only cannot be read from here. */
-static int in_store(const struct ask *ask, const struct fm_snapshot_id *id, struct json_object *manifest, struct fm_error *err)
+static bool beside_good(void *survey, const char *pack)
 {
-	FM_AUTO_JSON struct json_object *levels = local_levels(&ask->req->agent->conf, id, manifest, false);
-	struct json_object *shared = levels ? json_object_array_get_idx(levels, json_object_array_length(levels) - 1) : NULL;
-	const char *state = shared ? fm_json_string_or(shared, "state", "") : "whole";
+	return survey_good(survey, pack);
+}
 
-	if (strcmp(state, "whole") == 0)
-		return 0;
-	return fm_fail(err, FM_BUSY, "snapshot %u.%u is on the nodes' own disks, and not whole in StoreDir (%s): what is there cannot be "
-		       "verified yet", id->job, id->n, state);
+static bool beside_to_come(void *survey, const char *pack)
+{
+	return survey_to_come(survey, pack);
+}
+
+static int beside_bring(void *survey, const char *pack, const char *path, const char **from_r, struct fm_error *err)
+{
+	return survey_bring(survey, pack, path, from_r, err);
+}
+
+/* The nodes' own disks before the rest: they are nearer. StoreDir was put right before them, as one source of theirs. */
+static void join(struct survey *survey, bool repair, struct json_object *from, struct json_object *result)
+{
+	struct json_object *levels = json_object_new_array(), *behind = json_object_object_get(from, "levels");
+	bool good = true;
+
+	if (survey && repair)
+		survey_repair(survey);
+	if (survey)
+		good = survey_levels(survey, levels);
+	for (size_t i = 0; i < json_object_array_length(behind); i++)
+		json_object_array_add(levels, json_object_get(json_object_array_get_idx(behind, i)));
+	copy_all(from, result);
+	json_object_object_add(result, "levels", levels);
+	fm_json_set_bool(result, "ok", fm_json_bool_or(from, "ok", false) && good);
+}
+
+static int64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static int verify_all(const struct ask *ask, struct fm_snapshot_id *id, struct json_object *manifest, struct json_object *result,
+		      struct fm_error *err)
+{
+	const struct fm_conf *conf = &ask->req->agent->conf;
+	bool repair = ask->query == QUERY_REPAIR;
+	FM_AUTO_JSON struct json_object *o = NULL;
+	struct survey *survey = NULL;
+	struct verify_beside beside = { beside_good, beside_to_come, beside_bring, NULL };
+	struct site site = { 0 };
+	int64_t begun = now_ms();
+	int rc = survey_ask(conf, id, manifest, &survey, err);
+
+	beside.arg = survey;
+	if (rc == 0)
+		rc = site_init(&site, conf->levels, conf->store_dir, conf->key_file, repair ? conf->bandwidth : 0, err);
+	if (rc == 0)
+		rc = verify_snapshot_beside(&site, id, repair, survey ? &beside : NULL, &o, err);
+	site_dispose(&site);
+	if (rc == 0) {
+		join(survey, repair, o, result);
+		fm_json_set_double(result, "seconds", (double)(now_ms() - begun) / 1e3);
+	}
+	survey_end(survey);
+	return rc;
 }
 
 static int do_verify(const struct ask *ask, struct json_object *result, struct fm_error *err)
 {
 	struct fm_snapshot_id id = ask->id;
-	FM_AUTO_JSON struct json_object *o = NULL, *manifest = NULL;
-	const struct fm_conf *conf = &ask->req->agent->conf;
-	bool repair = ask->query == QUERY_REPAIR;
-	struct site site;
-	int rc;
+	FM_AUTO_JSON struct json_object *manifest = own_manifest(ask, &id, err);
 
-	manifest = own_manifest(ask, &id, err);
-	if (manifest && !(repair && conf->levels) && in_store(ask, &id, manifest, err))
-		return -1;
 	/* Its manifest alone may be damaged: who may clear it away may have it repaired. */
-	if (own_or_damaged(ask, err))
+	if (!manifest && own_or_damaged(ask, err))
 		return -1;
-	rc = site_init(&site, conf->levels, conf->store_dir, conf->key_file, repair ? conf->bandwidth : 0, err);
-	if (rc == 0)
-		rc = verify_snapshot(&site, &id, repair, &o, err);
-	site_dispose(&site);
-	if (rc == 0)
-		copy_all(o, result);
-	return rc;
+	return verify_all(ask, &id, manifest, result, err);
 }
 
 static int do_script(const struct ask *ask, struct json_object *result, struct fm_error *err)

@@ -3,6 +3,7 @@
 noinst_LTLIBRARIES += libfm_local.la
 libfm_local_la_SOURCES = \
 	agent/local/bundle.c agent/local/bundle.h \
+	agent/local/check.c agent/local/check.h \
 	agent/local/flush.c \
 	agent/local/list.c \
 	agent/local/make.c \
@@ -11,9 +12,12 @@ libfm_local_la_SOURCES = \
 	agent/local/probe.c agent/local/probe.h \
 	agent/local/reconstruct.c \
 	agent/local/placement.c agent/local/placement.h \
+	agent/local/records.c agent/local/records.h \
 	agent/local/remote.c agent/local/remote.h \
 	agent/local/serve.c agent/local/serve.h \
 	agent/local/state.c agent/local/state.h \
+	agent/local/survey.c agent/local/survey.h agent/local/survey_private.h agent/local/survey_bring.c \
+	agent/local/survey_code.c agent/local/survey_levels.c agent/local/survey_repair.c \
 	agent/local/tidy.c agent/local/tidy.h \
 	agent/local/undone.c \
 	agent/local/verify_local.c agent/local/verify_local.h \

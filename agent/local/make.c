@@ -172,13 +172,13 @@ static int make_code(struct making *m, struct fm_error *err)
 	return rc;
 }
 
-static bool is_whole(const struct making *m)
+static bool is_settled(const struct making *m)
 {
 	FM_AUTO_FREE char *state = fm_format("code-%zu-%u.json", m->set, m->code);
 	FM_AUTO_JSON struct json_object *o = NULL;
 
 	o = state ? placement_state_read(m->conf->store_dir, m->record->job, m->record->n, state) : NULL;
-	return o && strcmp(fm_json_string_or(o, "state", ""), "whole") == 0;
+	return placement_state_settled(o);
 }
 
 int local_protect(const struct fm_conf *conf, const struct fm_snapshot_id *id, unsigned rank, struct fm_error *err)
@@ -198,7 +198,7 @@ int local_protect(const struct fm_conf *conf, const struct fm_snapshot_id *id, u
 			struct making m = { .conf = conf, .record = &record, .sets = &sets, .set = i, .code = c,
 					    .k = sets.set[i].k, .m = sets.set[i].m, .remotes = remotes };
 
-			if (placement_maker(&record, &sets, i, c) == rank && !is_whole(&m))
+			if (placement_maker(&record, &sets, i, c) == rank && !is_settled(&m))
 				rc = make_code(&m, err);
 		}
 	remotes_destroy(remotes);

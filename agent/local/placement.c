@@ -247,6 +247,16 @@ char *placement_shard_name(const struct placement *r, size_t set, unsigned code,
 	return fm_format("%" PRIu32 "-%zu-%u-%u.parity", r->n, set, code, j);
 }
 
+void placement_kind(const struct placement *r, char text_r[PLACEMENT_KIND_MAX])
+{
+	if (strcmp(r->kind, "rs") == 0)
+		snprintf(text_r, PLACEMENT_KIND_MAX, "rs:%u+%u", r->k, r->m);
+	else if (strcmp(r->kind, "xor") == 0)
+		snprintf(text_r, PLACEMENT_KIND_MAX, "xor:%u", r->k);
+	else
+		snprintf(text_r, PLACEMENT_KIND_MAX, "%s", r->kind);
+}
+
 /* ---- states ------------------------------------------------------------------------------------------- */
 
 struct json_object *placement_state_read(const char *store, uint32_t job, uint32_t n, const char *name)
@@ -269,4 +279,18 @@ int placement_state_write(const char *store, uint32_t job, uint32_t n, const cha
 	if (!path)
 		return fm_fail(err, FM_FAILED, "out of memory");
 	return fm_file_write(path, 0600, text, strlen(text), err);
+}
+
+bool placement_state_settled(struct json_object *state)
+{
+	const char *text = state ? fm_json_string_or(state, "state", "") : "";
+
+	return strcmp(text, "whole") == 0 || strcmp(text, "damaged") == 0;
+}
+
+struct json_object *placement_made(struct json_object *state)
+{
+	struct json_object *shards = placement_state_settled(state) ? json_object_object_get(state, "shards") : NULL;
+
+	return json_object_is_type(shards, json_type_array) ? shards : NULL;
 }

@@ -11,8 +11,10 @@
  * had. packs: those of them that nothing protected yet, one behind the other in this order: the node's "bundle", of which
  * parity is made; so they stay as long as any pack of the record is needed, and a record may outlive its snapshot.
  *
- * A state: {state: "copying"|"whole"|"failed", done, total, time, error?}; of a code also {id, shards:[{node, name, bytes,
- * sha256}]}.
+ * A state: {state: "waiting"|"copying"|"whole"|"failed"|"damaged", done, total, time, error?}; of a code that is, or was, whole
+ * also {id, shards:[{node, name, bytes, sha256}]}. "damaged": a verify has found that a shard is not what it was made as. It is
+ * not made anew by itself: the packs may be damaged, too, and then what is left of the parity is all there is. A repair
+ * (survey.h) sees to the packs first, then makes it "waiting", which its maker takes up.
  */
 #ifndef FM_LOCAL_PLACEMENT_H
 #define FM_LOCAL_PLACEMENT_H
@@ -74,6 +76,10 @@ size_t placement_maker(const struct placement *r, const struct sets *sets, size_
 /* The shard's file name on its node. Caller frees. */
 char *placement_shard_name(const struct placement *r, size_t set, unsigned code, unsigned j);
 
+/* As Protect= has it: "partner", "xor:4", "rs:4+2". */
+#define PLACEMENT_KIND_MAX 40
+void placement_kind(const struct placement *r, char text_r[PLACEMENT_KIND_MAX]);
+
 /* [[id, bytes]…], both ways. */
 struct json_object *placement_packs_json(const struct placement_packs *packs);
 int placement_packs_parse(struct json_object *array, struct placement_packs *packs_r, struct fm_error *err);
@@ -83,6 +89,10 @@ const struct placement_pack *placement_packs_find(const struct placement_packs *
 
 /* States, under a name as above. NULL: none that can be read; caller puts it. */
 struct json_object *placement_state_read(const char *store, uint32_t job, uint32_t n, const char *name);
+/* Of a code's state (may be NULL): its shards; NULL: none are said to be there. */
+struct json_object *placement_made(struct json_object *state);
+/* It is not to be made (again): whole, or damaged and not to be touched. */
+bool placement_state_settled(struct json_object *state);
 int placement_state_write(const char *store, uint32_t job, uint32_t n, const char *name, struct json_object *o,
 		       struct fm_error *err);
 

@@ -26,12 +26,24 @@ struct probe {
 	pthread_mutex_t lock;
 };
 
+/* A repair may have taken it from StoreDir, where it had been written anew; not where there is parity of its bytes. */
+static bool is_right(const struct probe *p, const struct placement_pack *pack, uint64_t bytes)
+{
+	FM_AUTO_FREE char *shared = NULL;
+	struct stat st;
+
+	if (bytes == pack->bytes)
+		return true;
+	shared = fm_format("%s/%" PRIu32 "/pages/%s" LOCAL_PACK_SUFFIX, p->conf->store_dir, p->record->job, pack->id);
+	return !p->record->k && shared && lstat(shared, &st) == 0;
+}
+
 static int look_here(const struct probe *p, const struct placement_pack *pack, struct fm_error *err)
 {
 	FM_AUTO_FREE char *path = fm_format("%s/%" PRIu32 "/pages/%s" LOCAL_PACK_SUFFIX, p->conf->local_dir, p->record->job, pack->id);
 	struct stat st;
 
-	if (path && lstat(path, &st) == 0 && (uint64_t)st.st_size == pack->bytes)
+	if (path && lstat(path, &st) == 0 && is_right(p, pack, (uint64_t)st.st_size))
 		return 0;
 	return fm_fail(err, FM_NOT_FOUND, "node %s: pack %.16s… is missing", p->conf->node_name, pack->id);
 }
@@ -48,7 +60,7 @@ static int ask(const struct probe *p, struct remotes *remotes, const struct plac
 		return look_here(p, pack, err);
 	if (remote_size(remotes, m->node, p->record->job, "pages", name, &bytes, err))
 		return -1;
-	return bytes == pack->bytes ? 0 : fm_fail(err, FM_CORRUPT, "node %s: pack %.16s… has %" PRIu64 " bytes, not %" PRIu64,
+	return is_right(p, pack, bytes) ? 0 : fm_fail(err, FM_CORRUPT, "node %s: pack %.16s… has %" PRIu64 " bytes, not %" PRIu64,
 						 m->node, pack->id, bytes, pack->bytes);
 }
 

@@ -110,15 +110,15 @@ static void add(struct level_progress *p, struct json_object *o, const char *nod
 	}
 	if (strcmp(state, "whole") == 0)
 		return;
-	if (strcmp(state, "failed") == 0) {
+	if (strcmp(state, "waiting") == 0) {
+		p->state = p->state == LEVEL_WHOLE ? LEVEL_WAITING : p->state;
+	} else if (strcmp(state, "failed") == 0 || strcmp(state, "damaged") == 0) {
 		fail(p, node, fm_json_string_or(o, "error", ""));
-	} else if (o && time(NULL) - when > PLACEMENT_STALE_S) {
+	} else if (time(NULL) - when > PLACEMENT_STALE_S) {
 		snprintf(text, sizeof(text), "no word for %lld s", (long long)(time(NULL) - when));
 		fail(p, node, text);
-	} else if (o && p->state != LEVEL_FAILED) {
+	} else if (p->state != LEVEL_FAILED) {
 		p->state = LEVEL_COPYING;
-	} else if (p->state == LEVEL_WHOLE) {
-		p->state = LEVEL_WAITING;
 	}
 }
 
@@ -228,7 +228,7 @@ static void add_level(struct json_object *levels, const char *name, const char *
 	json_object_array_add(levels, o);
 }
 
-static bool is_local(struct json_object *manifest)
+bool local_is(struct json_object *manifest)
 {
 	struct json_object *members = json_object_object_get(manifest, "members");
 
@@ -257,17 +257,6 @@ static void add_notes(struct json_object *levels, const struct placement *r)
 		json_object_put(notes);
 }
 
-/* As Protect= has it: "partner", "xor:4", "rs:4+2". */
-static void protect_name(const struct placement *r, char name_r[40])
-{
-	if (strcmp(r->kind, "rs") == 0)
-		snprintf(name_r, 40, "rs:%u+%u", r->k, r->m);
-	else if (strcmp(r->kind, "xor") == 0)
-		snprintf(name_r, 40, "xor:%u", r->k);
-	else
-		snprintf(name_r, 40, "%s", r->kind);
-}
-
 /* No record yet, or none that can be read: nothing is being copied. */
 static void unrecorded(struct json_object *manifest, const struct fm_error *err, struct level_progress *p_r)
 {
@@ -290,9 +279,9 @@ struct json_object *local_levels(const struct fm_conf *conf, const struct fm_sna
 	struct json_object *levels;
 	struct fm_error err;
 	struct placement r;
-	char name[40];
+	char name[PLACEMENT_KIND_MAX];
 
-	if (!is_local(manifest))
+	if (!local_is(manifest))
 		return NULL;
 	levels = json_object_new_array();
 	if (placement_read(store, id->job, id->n, &r, &err)) {
@@ -311,7 +300,7 @@ struct json_object *local_levels(const struct fm_conf *conf, const struct fm_sna
 		local_probe(conf, &r, &local);
 	add_level(levels, "local", "local", &local);
 	if (r.k && level_parity(store, &r, &parity, &err) == 0) {
-		protect_name(&r, name);
+		placement_kind(&r, name);
 		add_level(levels, name, r.kind, &parity);
 		add_notes(levels, &r);
 	}

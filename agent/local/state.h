@@ -44,6 +44,9 @@ int level_parity(const char *store, const struct placement *r, struct level_prog
 /* Of all needed packs: those that are in StoreDir are; what its writers say is only why not. */
 int level_shared(const char *store, const struct placement *r, struct level_progress *p_r, struct fm_error *err);
 
+/* By its manifest: it has packs on the nodes' own disks, or had when it was made. */
+bool local_is(struct json_object *manifest);
+
 /*
  * [{name, kind, state, bytes, done?, percent?, since?, error?}…], nearest first, of a snapshot with packs on the nodes'
  * own disks; NULL: it is none. manifest: its. state: "whole", "copying", "waiting", "failed", "none". Caller puts it.

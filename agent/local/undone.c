@@ -18,17 +18,17 @@ struct search {
 	void *arg;
 };
 
-static bool is_whole(const struct fm_conf *conf, const struct placement *r, const char *name)
+static bool is_settled(const struct fm_conf *conf, const struct placement *r, const char *name)
 {
 	FM_AUTO_JSON struct json_object *o = placement_state_read(conf->store_dir, r->job, r->n, name);
 
-	return o && strcmp(fm_json_string_or(o, "state", ""), "whole") == 0;
+	return placement_state_settled(o);
 }
 
 static bool copies_left(const struct fm_conf *conf, const struct placement *r, unsigned rank)
 {
 	FM_AUTO_FREE char *flush = fm_format("flush-%u.json", rank);
-	bool left = r->flush && flush && !is_whole(conf, r, flush);
+	bool left = r->flush && flush && !is_settled(conf, r, flush);
 	struct fm_error ignored;
 	struct sets sets;
 
@@ -38,7 +38,7 @@ static bool copies_left(const struct fm_conf *conf, const struct placement *r, u
 		for (unsigned c = 0; c < sets.set[i].codes; c++) {
 			FM_AUTO_FREE char *code = fm_format("code-%zu-%u.json", i, c);
 
-			left = left || (code && placement_maker(r, &sets, i, c) == rank && !is_whole(conf, r, code));
+			left = left || (code && placement_maker(r, &sets, i, c) == rank && !is_settled(conf, r, code));
 		}
 	sets_dispose(&sets);
 	return left;

@@ -111,10 +111,23 @@ static size_t damaged_in(struct json_object *level)
 	return length(print_at(level, "damaged"));
 }
 
+bool levels_have_damage(struct json_object *levels)
+{
+	for (size_t i = 0; i < length(levels); i++)
+		if (damaged_in(json_object_array_get_idx(levels, i)))
+			return true;
+	return false;
+}
+
 static char *verdict_of(struct json_object *level)
 {
+	long long to_come = (long long)fm_json_int_or(level, "to_come", 0);
 	size_t damaged = damaged_in(level);
 
+	if (is_state(level, "absent") && to_come)
+		return fm_format("%lld pack%s not there (yet)", to_come, to_come == 1 ? "" : "s");
+	if (is_state(level, "absent") && *print_text_at(level, "error"))
+		return fm_format("not there (yet): %s", print_text_at(level, "error"));
 	if (*print_text_at(level, "error"))
 		return fm_format("%s: %s", print_text_at(level, "state"), print_text_at(level, "error"));
 	if (is_state(level, "whole"))
@@ -148,7 +161,8 @@ static void print_damaged(struct json_object *level)
 		struct json_object *o = json_object_array_get_idx(list, i);
 		FM_AUTO_FREE char *why = text_plain(print_text_at(o, "error")), *not = text_plain(print_text_at(o, "repair_error"));
 
-		printf("%s: %s: %s\n", print_text_at(level, "name"), print_text_at(o, "file"), why ? why : "?");
+		printf("%s: %s%s%s: %s\n", print_text_at(level, "name"), print_text_at(o, "node"), *print_text_at(o, "node") ? ": " : "",
+		       print_text_at(o, "file"), why ? why : "?");
 		if (*print_text_at(o, "repaired"))
 			printf("  repaired from %s\n", print_text_at(o, "repaired"));
 		else if (not && *not)

@@ -15,6 +15,8 @@ void levels_warn(struct json_object *errors);
 
 /* A verify's "levels": a table of throughput, then what is damaged. */
 int print_level_verdicts(struct json_object *levels, struct fm_error *err);
+/* Is a file of any of them damaged? One that did not answer has none. */
+bool levels_have_damage(struct json_object *levels);
 /* A pruned job's "levels". */
 void levels_print_trim(long long job, struct json_object *levels, int dry_run);
 

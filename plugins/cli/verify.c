@@ -78,8 +78,8 @@ int cli_verify(struct cli *cli, struct fm_error *err)
 	if (cli->json ? print_json(reply, err) < 0 : print_verdicts(members, err) < 0 || print_level_verdicts(levels, err) < 0)
 		return -1;
 	if (!ok && !count_damaged(members))
-		return fm_fail(err, FM_CORRUPT, "snapshot %s is whole in StoreDir, but not on every level that is to have it%s", name,
-			       cli->repair ? "" : " (--repair puts it right)");
+		return fm_fail(err, FM_CORRUPT, "snapshot %s can be restored, but is not on every level as it is to be%s", name,
+			       levels_have_damage(levels) && !cli->repair ? " (--repair puts it right)" : "");
 	if (!ok)
 		return fm_fail(err, FM_CORRUPT, "snapshot %s is damaged: %zu of %zu members do not verify", name,
 			       count_damaged(members), json_object_array_length(members));

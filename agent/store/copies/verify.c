@@ -2,9 +2,11 @@
 /* verify.c - see verify.h: StoreDir, and the whole verdict. */
 #include "config.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "agent/store/copies/fetch.h"
 #include "agent/store/copies/verify_private.h"
@@ -127,26 +129,65 @@ static int add_packs(struct verify *v, const struct store_file *map, struct fm_e
 	return rc;
 }
 
+/* Not there, and nobody has said that it is. */
+static bool is_to_come(const struct verify *v, const char *pack)
+{
+	FM_AUTO_FREE char *path = fm_format("%s/%s.pack", v->access.pages, pack);
+
+	return v->beside && path && access(path, F_OK) < 0 && errno == ENOENT && v->beside->to_come(v->beside->arg, pack);
+}
+
+/* From a place before StoreDir, which was read a moment ago: and then read again here. */
+static int bring_pack(struct verify *v, const char *pack, const char **from_r, struct fm_error *err)
+{
+	FM_AUTO_FREE char *path = fm_format("%s/%s.pack", v->access.pages, pack);
+	struct pages_verdict read;
+
+	if (!path || !v->beside || !v->beside->bring)
+		return fm_fail(err, FM_NOT_FOUND, "there is no place before StoreDir");
+	return v->beside->bring(v->beside->arg, pack, path, from_r, err) || pages_pack_verify(v->pages, pack, &read, err) ? -1 : 0;
+}
+
+static int repair_pack(struct verify *v, const char *pack, struct json_object *entry)
+{
+	struct fetched f = { 0 };
+	struct fm_error why;
+	const char *from;
+	int rc;
+
+	if (bring_pack(v, pack, &from, &why) == 0) {
+		fm_json_set_string(entry, "repaired", from);
+		return 0;
+	}
+	rc = fetch_pack(v->site, &v->access, pack, &f, &why);
+	say_repaired(v, entry, &f, rc < 0 ? &why : NULL);
+	return rc;
+}
+
 /* Each pack once. contents_pack.present: 1: it is good, perhaps again. */
 static void verify_pack(struct verify *v, struct verdict *verdict, struct contents_pack *pack)
 {
 	FM_AUTO_FREE char *object = fm_format("%" PRIu32 "/pages/%s.pack", v->id.job, pack->id);
 	struct pages_verdict read = { 0 };
 	struct json_object *entry;
-	struct fetched f = { 0 };
-	struct fm_error err, why;
-	int rc = pages_pack_verify(v->pages, pack->id, &read, &err);
+	struct fm_error err;
+	int rc;
 
+	pack->present = 0;
+	if (is_to_come(v, pack->id)) {
+		v->to_come++;
+		return;
+	}
+	rc = pages_pack_verify(v->pages, pack->id, &read, &err);
 	verdict_read(verdict, read.bytes);
 	pack->present = rc == 0;
 	if (rc == 0)
 		return;
 	entry = verdict_damaged(verdict, object ? object : pack->id, &err);
-	if (!v->repair || err.code != FM_CORRUPT)
-		return;
-	rc = fetch_pack(v->site, &v->access, pack->id, &f, &why);
-	say_repaired(v, entry, &f, rc < 0 ? &why : NULL);
+	if (v->repair && err.code == FM_CORRUPT)
+		rc = repair_pack(v, pack->id, entry);
 	pack->present = rc == 0;
+	v->store_bad = v->store_bad || rc < 0;
 }
 
 static int nothing(void *arg, const struct pages_source *source, struct fm_error *err)
@@ -213,21 +254,72 @@ static int verify_held(struct verify *v, const struct store_file *held, struct f
 		     fm_fail(err, FM_FAILED, "out of memory");
 }
 
+/* -1: a pack of the map is not good anywhere; 0: a place before StoreDir has some; 1: StoreDir has all. */
+static int look_beside(struct verify *v, const struct store_file *map, struct fm_error *err)
+{
+	FM_AUTO_FREE char *path = folder_path(v->site->store, &v->id, map->name, err);
+	struct pages_map *m = path ? pages_map_open(path, v->id.job, v->access.key, map->sha256, err) : NULL;
+	char id[65];
+	int rc = m ? 1 : -1;
+
+	for (size_t i = 0; rc >= 0 && pages_map_pack(m, i, id); i++) {
+		const struct contents_pack *pack = contents_find(&v->packs, id);
+
+		if (pack && pack->present)
+			continue;
+		rc = 0;
+		if (!v->beside || !v->beside->good(v->beside->arg, id))
+			rc = fm_fail(err, FM_CORRUPT, "%s/%s.pack is damaged%s", v->access.pages, id,
+				     v->beside ? " or not there, and no node's disk that could be read has it whole" : "");
+	}
+	pages_map_close(m);
+	return rc;
+}
+
+/* As look_beside(), of its memory and its disks. */
+static int member_beside(struct verify *v, struct json_object *member, struct fm_error *err)
+{
+	struct store_file file;
+	bool pages;
+	int all = 1;
+
+	for (size_t i = 0; manifest_member_file(member, i, &file, &pages); i++) {
+		int rc = pages ? look_beside(v, &file, err) : 1;
+
+		if (rc < 0)
+			return -1;
+		all = all && rc;
+	}
+	return all;
+}
+
+/* All that a restore from StoreDir relies on; where it has not all, that there is a place for each pack. */
+static int verify_member(struct verify *v, struct json_object *member, struct fm_error *err)
+{
+	struct store_file map, held;
+	int all = member_beside(v, member, err);
+
+	manifest_member_files(member, &map, &held);
+	if (all <= 0) {
+		v->store_good = false;
+		return all < 0 ? -1 : verify_held(v, &held, err);
+	}
+	if (verify_whole(v, &map, err) < 0 || verify_disks(v, member, err) < 0 || verify_held(v, &held, err) < 0) {
+		v->store_bad = true;
+		return -1;
+	}
+	return 0;
+}
+
 static struct json_object *member_verdict(struct verify *v, struct json_object *member, const struct fm_error *files)
 {
 	struct json_object *o = json_object_new_object();
 	struct fm_error err = *files;
-	struct store_file map, held;
-	int rc = files->code == FM_OK ? 0 : -1;
+	int rc = files->code == FM_OK ? verify_member(v, member, &err) : -1;
 
-	manifest_member_files(member, &map, &held);
-	if (rc == 0)
-		rc = verify_whole(v, &map, &err);
-	if (rc == 0)
-		rc = verify_disks(v, member, &err);
-	if (rc == 0)
-		rc = verify_held(v, &held, &err);
+	v->store_bad = v->store_bad || files->code != FM_OK;
 	v->store_good = v->store_good && rc == 0;
+	v->good = v->good && rc == 0;
 	fm_json_set_int(o, "rank", fm_json_int_or(member, "rank", -1));
 	fm_json_set_string(o, "node", fm_json_string_or(member, "node", ""));
 	fm_json_set_bool(o, "ok", rc == 0);
@@ -263,12 +355,14 @@ static void verify_store(struct verify *v, struct json_object *verdicts)
 	contents_sort(&v->packs);
 	for (size_t i = 0; i < v->packs.count; i++)
 		verify_pack(v, &verdict, &v->packs.pack[i]);
-	v->store_good = files != NULL;
+	v->store_good = v->good = files != NULL;
 	for (size_t i = 0; files && i < count; i++)
 		json_object_array_add(verdicts, member_verdict(v, json_object_array_get_idx(members, i), &files[i]));
-	verdict.bad = !v->store_good; /* what was made good is */
-	v->good = v->store_good;
-	verdict_end(&verdict, NULL, NULL, v->levels);
+	verdict.bad = v->store_bad || !files; /* what was made good is */
+	v->good = v->good && !verdict.bad;
+	if (v->to_come)
+		fm_json_set_int(verdict.o, "to_come", (int64_t)v->to_come);
+	verdict_end(&verdict, v->to_come && !verdict.bad ? "absent" : NULL, NULL, v->levels);
 }
 
 /* ---- all of it ----------------------------------------------------------------------------------- */
@@ -326,10 +420,10 @@ static struct json_object *run(struct verify *v)
 	return result;
 }
 
-int verify_snapshot(struct site *site, struct fm_snapshot_id *id, bool repair, struct json_object **result_r,
-		    struct fm_error *err)
+int verify_snapshot_beside(struct site *site, struct fm_snapshot_id *id, bool repair, const struct verify_beside *beside,
+			   struct json_object **result_r, struct fm_error *err)
 {
-	struct verify v = { .site = site, .id = *id, .repair = repair };
+	struct verify v = { .site = site, .id = *id, .repair = repair, .beside = beside };
 	int rc = find(&v, err);
 
 	if (rc == 0)
@@ -340,4 +434,10 @@ int verify_snapshot(struct site *site, struct fm_snapshot_id *id, bool repair, s
 	contents_dispose(&v.packs);
 	json_object_put(v.manifest);
 	return rc;
+}
+
+int verify_snapshot(struct site *site, struct fm_snapshot_id *id, bool repair, struct json_object **result_r,
+		    struct fm_error *err)
+{
+	return verify_snapshot_beside(site, id, repair, NULL, result_r, err);
 }

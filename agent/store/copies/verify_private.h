@@ -25,7 +25,11 @@ struct verify {
 	struct pages_store *pages; /* StoreDir's */
 	struct contents packs;     /* that the members need, as far as their maps say */
 	struct json_object *levels;
-	bool store_good, good;
+	const struct verify_beside *beside; /* NULL: there are none */
+	size_t to_come;  /* packs */
+	bool store_good; /* StoreDir has all of it */
+	bool store_bad;  /* something that it is said to have is not as it was */
+	bool good;
 };
 
 struct verdict verdict_begin(const char *name, const char *where);
